@@ -1,0 +1,1 @@
+"""A persistent object-capability kernel and its daemon."""
