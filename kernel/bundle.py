@@ -231,7 +231,10 @@ def _modules(value: object, where: str) -> dict[str, Module]:
             raise _corrupt(where, f"its module {_shown(name)} has the path {_shown(path)}, which is not its place")
         if not isinstance(lines, list) or not all(isinstance(line, str) and "\n" not in line for line in lines):
             raise _corrupt(where, f"the source of its module {_shown(name)} is not a list of lines")
-        modules[name] = Module(path, "\n".join(lines), is_package)
+        source = "\n".join(lines)
+        if not _is_encodable(source):
+            raise _corrupt(where, f"the source of its module {_shown(name)} holds half of a surrogate pair")
+        modules[name] = Module(path, source, is_package)
     for name in modules:
         parent = name.rpartition(".")[0]
         if parent and not (parent in modules and modules[parent].is_package):
@@ -272,6 +275,14 @@ def _why_not_json(text: str, error: ValueError | RecursionError) -> str:
     if not stripped.endswith("}") or error.pos >= len(text.rstrip()):
         return f"it is truncated: it ends after {len(text.encode())} bytes, in line {text.count(chr(10)) + 1}"
     return f"it is damaged: {error.msg} in line {error.lineno}, column {error.colno}"
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shown(value: object) -> str:

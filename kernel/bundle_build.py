@@ -1,8 +1,8 @@
 """The builder's half of bundles: finds the local modules that a vat's entry module imports.
 
 Only ``ocap bundle`` and the harness need it; it is kept apart so that the daemon, which reads bundles, never loads a
-parser of Python.  Invariants: nothing is imported or executed, and what is collected depends on the source alone: not on
-the directory's own path, the order of the file system, or what is installed.
+parser of Python.  Invariants: nothing is imported or executed, and what is collected depends on the source alone: not
+on the directory's own path, the order of the file system, or what is installed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import io
 import os
+import sys
 import tokenize
 
 from kernel.bundle import MAX_BUNDLE_BYTES, RESERVED_MODULE, Module, is_module_name, module_path
@@ -129,7 +130,10 @@ def _read_source(path: str, asked_by: str, line: int) -> str:
 
 def _parse(source: str, path: str) -> ast.Module:
     try:
-        return ast.parse(source, path)
+        tree = ast.parse(source, path)
+        compile(
+            tree, path, "exec", dont_inherit=True
+        )  # finds what the grammar alone allows: `return` outside a function
     except SyntaxError as error:
         line = error.lineno or 1
         text = (error.text or "").strip()
@@ -140,7 +144,10 @@ def _parse(source: str, path: str) -> ast.Module:
             line=line,
         ) from error
     except (ValueError, RecursionError, MemoryError) as error:
-        raise BundleBuildError(f"{path} cannot be parsed: {error}", path=path) from error
+        raise BundleBuildError(
+            f"{path} cannot be parsed: {error}", remedy="Make sure that it is Python source.", path=path
+        ) from error
+    return tree
 
 
 def _check_entry(tree: ast.Module, path: str) -> None:
@@ -269,7 +276,7 @@ class _Imports:
             return _Found(name, package, True, self._file, line)
         if os.path.lexists(place + ".py"):
             return _Found(name, place + ".py", False, self._file, line)
-        if _holds_source(place):  # a package without an __init__.py, as Python allows
+        if _is_namespace(place, name):
             return _Found(name, None, True, self._file, line)
         return None
 
@@ -288,11 +295,11 @@ class _Imports:
         return BundleBuildError(f"{self._file}:{line}: {text}", remedy=remedy, path=self._file, line=line)
 
 
-def _holds_source(directory: str) -> bool:
-    try:
-        return any(name.endswith(".py") for name in os.listdir(directory))
-    except (FileNotFoundError, NotADirectoryError):
+def _is_namespace(directory: str, name: str) -> bool:
+    """Tell whether a directory is a package without an ``__init__.py``; as in Python, the standard library wins."""
+    if name in sys.stdlib_module_names:
         return False
+    return any(file.endswith(".py") for _, _, files in os.walk(directory) for file in files)
 
 
 def _all_names(package: _Found) -> list[str]:
@@ -301,13 +308,8 @@ def _all_names(package: _Found) -> list[str]:
         return []
     tree = _parse(_read_source(package.path, package.asked_by, package.line), package.path)
     for node in tree.body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets
-        ):
-            if isinstance(node.value, ast.List | ast.Tuple):
-                return [
-                    item.value
-                    for item in node.value.elts
-                    if isinstance(item, ast.Constant) and isinstance(item.value, str)
-                ]
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.List | ast.Tuple):
+            items = [item.value for item in node.value.elts if isinstance(item, ast.Constant)]
+            if any(isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets):
+                return [item for item in items if isinstance(item, str)]
     return []

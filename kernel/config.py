@@ -8,11 +8,13 @@ fetched, a service exists or a channel can be opened is not known here.
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import sys
 from typing import Any, NamedTuple
 
-from kernel.bundle import parse_integrity
+from kernel.bundle import FORMAT, parse_integrity
 from kernel.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -21,10 +23,12 @@ if TYPE_CHECKING:
 
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 """The largest configuration file that is read, in bytes."""
-MAX_SOCKET_PATH_BYTES = 107
+MAX_SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """What fits in the address of a Unix socket, without its closing NUL."""
 MAX_DEPTH = 64
 """How deeply a vat's parameters may be nested."""
+
+_MAX_INTEGER_BITS = 14_000  # Python writes and reads no integer of more than 4300 digits
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
 _NAME_RULE = "a name has 1 to 64 letters, digits, '_' or '-', and begins with a letter or '_'"
@@ -146,7 +150,13 @@ def read_cluster_config(path: str) -> ClusterConfig:
             path=path,
         )
     try:
-        return _cluster(_load(data), base=os.path.dirname(path))
+        value = _load(data)
+        if isinstance(value, dict) and value.get("format") == FORMAT:
+            raise ConfigError(
+                "it is a bundle, not a configuration",
+                remedy="Launch it as a bundle, or give a configuration that names it as a vat's bundleSpec.",
+            )
+        return _cluster(value, base=os.path.dirname(path))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.message}", remedy=error.remedy, **{**error.data, "path": path}) from error
 
@@ -237,7 +247,7 @@ def _vat(value: object, where: str, base: str | None) -> VatConfig:
     if base is not None or spec.startswith("/"):
         spec = absolute_bundle_spec(spec, base or "/")
     parameters = _mapping(record.get("parameters", {}), f"{where}.parameters")
-    _check_json(parameters, f"{where}.parameters", MAX_DEPTH)
+    parameters = _json_copy(parameters, f"{where}.parameters", MAX_DEPTH)
     integrity = record.get("integrity")
     if integrity is not None:
         integrity = _integrity(integrity, f"{where}.integrity")
@@ -352,26 +362,27 @@ def _check_encodable(text: str, where: str) -> None:
         raise _bad(where, f"holds half of a surrogate pair (character {error.start})") from error
 
 
-def _check_json(value: object, where: str, depth: int) -> None:
-    """Refuse what JSON cannot carry, naming where it stands."""
-    if value is None or isinstance(value, bool | int):
-        return
+def _json_copy(value: Any, where: str, depth: int) -> Any:
+    """Copy JSON data, so that nobody changes it later; refuse what JSON cannot carry, naming where it stands."""
     if isinstance(value, str):
         _check_encodable(value, where)
     elif isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            raise _bad(where, f"is {value}, which JSON does not have")
-    elif depth == 0:
-        raise _bad(where, f"is nested more than {MAX_DEPTH} deep", "Flatten the parameters.")
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _check_json(item, f"{where}[{index}]", depth - 1)
-    elif isinstance(value, dict):
-        for key, item in _mapping(value, where).items():
+        if not math.isfinite(value):
+            raise _bad(where, f"is {value}, which JSON does not have", "Use null, or a string.")
+    elif isinstance(value, int):
+        if value.bit_length() > _MAX_INTEGER_BITS:
+            raise _bad(where, "is an integer of thousands of digits", "Use a string.")
+    elif isinstance(value, list | dict):
+        if depth == 0:
+            raise _bad(where, f"is nested more than {MAX_DEPTH} deep", "Flatten the parameters.")
+        if isinstance(value, list):
+            return [_json_copy(item, f"{where}[{index}]", depth - 1) for index, item in enumerate(value)]
+        for key in _mapping(value, where):
             _check_encodable(key, where)
-            _check_json(item, f"{where}.{key}", depth - 1)
-    else:
+        return {key: _json_copy(item, f"{where}.{key}", depth - 1) for key, item in value.items()}
+    elif value is not None:
         raise _bad(where, f"is {_kind(value)}, which is not JSON", "Use JSON values only.")
+    return value
 
 
 def _suggest(word: str, known: Iterable[str]) -> str | None:

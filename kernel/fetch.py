@@ -9,44 +9,39 @@ Which subcluster wants a bundle, and what happens when there is none, is not kno
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import stat
 from typing import NamedTuple
 
-from kernel.bundle import MAX_BUNDLE_BYTES, Bundle, parse_bundle, parse_integrity, sri_with
+from kernel.bundle import MAX_BUNDLE_BYTES, parse_bundle, parse_integrity, sri_with
 from kernel.errors import (
     BundleCorruptError,
     BundleError,
     BundleMissingError,
-    BundleTooLargeError,
-    BundleUnreadableError,
     BundleUrlError,
     IntegrityError,
+    StoreFullError,
 )
+from kernel.fetch_file import Fingerprint, read_file, stat_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_READ_ATTEMPTS = 3
-_CHUNK = 1024 * 1024
-_NOT_REGULAR = (
-    (stat.S_ISDIR, "is a directory"),
-    (stat.S_ISFIFO, "is a FIFO (a named pipe)"),
-    (stat.S_ISSOCK, "is a socket"),
-    (stat.S_ISCHR, "is a character device"),
-    (stat.S_ISBLK, "is a block device"),
-)
+    from kernel.bundle import Bundle
+    from kernel.errors import OcapError
 
+__all__ = [
+    "BundleCache",
+    "Fetched",
+    "Fingerprint",
+    "fetch_bundle",
+    "resolve_bundle_path",
+    "stat_bundle",
+]
 
-class Fingerprint(NamedTuple):
-    """What tells, without reading it, that a file is the one seen before: size in bytes, time of change, identity."""
-
-    size: int
-    mtime_ns: int
-    inode: int
-    device: int
+_SHOWN_CHARACTERS = 300
 
 
 class Fetched(NamedTuple):
@@ -64,11 +59,12 @@ def resolve_bundle_path(spec: str) -> str | None:
     Raises:
         BundleUrlError: When the text is neither, or names a file on another host.
     """
-    scheme, colon, rest = spec.partition(":") if isinstance(spec, str) else ("", "", "")
+    scheme, colon, rest = spec.partition(":")
     scheme = scheme.lower()
-    if not colon or not scheme.isalnum():
-        raise _bad_url(spec, "it is not a URL", f"Give a URL such as file://{_example_path(spec)}.")
-    if any(ord(character) <= 32 or ord(character) == 127 for character in spec):
+    if not colon or not (scheme.isascii() and scheme.isalnum()):
+        path = spec if spec.startswith("/") else "/path/to/vat.bundle"
+        raise _bad_url(spec, "it is not a URL", f"Give a URL such as file://{path[:_SHOWN_CHARACTERS]}.")
+    if any(character <= " " or character == "\x7f" for character in spec):
         raise _bad_url(spec, "it holds white space or a control character", "Percent-encode it: a space is %20.")
     if scheme in ("http", "https"):
         from kernel.fetch_http import check_url
@@ -89,9 +85,7 @@ def stat_bundle(spec: str) -> Fingerprint | None:
     path = resolve_bundle_path(spec)
     if path is None:
         return None
-    descriptor, status = _open_regular(path, spec, MAX_BUNDLE_BYTES)
-    os.close(descriptor)
-    return _fingerprint(status)
+    return stat_file(path, spec, MAX_BUNDLE_BYTES)
 
 
 def fetch_bundle(
@@ -108,8 +102,10 @@ def fetch_bundle(
     Raises:
         BundleError: One of its subclasses, with the resolved path or URL in the message, ``data["bundleSpec"]`` and
             ``data["path"]`` or ``data["url"]``.
+        ConfigError: ``integrity`` is not of the right form; nothing is fetched.
     """
     path = resolve_bundle_path(spec)
+    hashes = () if integrity is None else parse_integrity(integrity)
     fingerprint: Fingerprint | None = None
     if path is None:
         from kernel.fetch_http import get
@@ -118,9 +114,9 @@ def fetch_bundle(
         data = get(spec, limit=limit, timeout=timeout)
     else:
         resolved = path
-        data, fingerprint = _read_file(path, spec, limit)
-    if integrity is not None:
-        check_integrity(data, integrity, resolved, spec)
+        data, fingerprint = read_file(path, spec, limit)
+    if hashes:
+        _check_integrity(data, hashes, resolved, spec)
     try:
         bundle = parse_bundle(data, resolved)
     except BundleCorruptError as error:
@@ -129,13 +125,8 @@ def fetch_bundle(
     return Fetched(data, bundle, resolved, fingerprint)
 
 
-def check_integrity(data: bytes, integrity: str, resolved: str, spec: str) -> None:
-    """Refuse bytes that do not match an ``integrity`` value; of several digests the strongest kind counts.
-
-    Raises:
-        IntegrityError: Naming the digest that was wanted and the one that was found.
-    """
-    hashes = parse_integrity(integrity)
+def _check_integrity(data: bytes, hashes: tuple[tuple[str, str], ...], resolved: str, spec: str) -> None:
+    """Refuse bytes of another digest; of several kinds the strongest counts, as in subresource integrity."""
     strongest = max(algorithm for algorithm, _ in hashes)
     wanted = [text for algorithm, text in hashes if algorithm == strongest]
     actual = sri_with(strongest, data)
@@ -145,7 +136,8 @@ def check_integrity(data: bytes, integrity: str, resolved: str, spec: str) -> No
             remedy="Restore the bundle that the digest was made from, or launch the subcluster with the new digest.",
             expected=" ".join(wanted),
             actual=actual,
-            **_place(resolved, spec),
+            bundleSpec=spec,
+            **({"path": resolved} if resolved.startswith("/") else {"url": resolved}),
         )
 
 
@@ -168,7 +160,8 @@ class BundleCache:
         """Keep a copy, durable when this returns; gives its path.  A sound copy that is there already is kept.
 
         Raises:
-            BundleError: With the path, when the copy cannot be written.
+            StoreFullError: The disk is full.
+            BundleError: The copy cannot be written for another reason.  Both name the path, and leave nothing behind.
         """
         import hashlib
 
@@ -181,17 +174,16 @@ class BundleCache:
             pass  # a damaged copy is what this call replaces
         temporary = f"{path}.tmp"
         try:
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            if not os.path.isdir(self._directory):
+                os.makedirs(self._directory, mode=0o700)
+                _sync_directory(os.path.dirname(self._directory))
             _write_durably(temporary, data)
             os.replace(temporary, path)
             _sync_directory(self._directory)
         except OSError as error:
-            _remove(temporary)
-            raise BundleError(
-                f"The bundle cannot be kept at {path}: {error.strerror or error}",
-                remedy=_write_remedy(error, self._directory),
-                path=path,
-            ) from error
+            with contextlib.suppress(OSError):  # the first failure is the one to report
+                os.unlink(temporary)
+            raise self._cannot_write(path, error) from error
         return path
 
     def get(self, sha256: str) -> bytes | None:
@@ -205,20 +197,24 @@ class BundleCache:
         path = self.path_of(sha256)
         spec = f"sha256:{sha256}"
         try:
-            data, _ = _read_file(path, spec, MAX_BUNDLE_BYTES)
+            data, _ = read_file(path, spec, MAX_BUNDLE_BYTES)
         except BundleMissingError:
             return None
         if hashlib.sha256(data).hexdigest() != sha256:
             raise BundleCorruptError(
                 f"The kernel's own copy {path} is damaged: its bytes do not match its name",
-                remedy="Repair the subcluster from the original bundle: `ocap subcluster repair ID --bundle VAT=PATH`.",
+                remedy="Repair its subcluster from the original: `ocap subcluster repair ID --bundle VAT=PATH`.",
                 path=path,
                 bundleSpec=spec,
             )
         return data
 
     def sweep(self, keep: Collection[str]) -> list[str]:
-        """Remove the copies whose digest is not in ``keep``, and what an interrupted :meth:`put` left; gives the paths."""
+        """Remove what an interrupted :meth:`put` left, and copies whose digest is not in ``keep``; gives their paths.
+
+        Raises:
+            BundleError: One of them cannot be removed.
+        """
         removed: list[str] = []
         kept = {os.path.basename(self.path_of(sha256)) for sha256 in keep}
         try:
@@ -228,9 +224,22 @@ class BundleCache:
         for name in names:
             if name not in kept and name.endswith((".bundle", ".bundle.tmp")):
                 path = os.path.join(self._directory, name)
-                _remove(path)
+                try:
+                    os.unlink(path)
+                except OSError as error:
+                    raise self._cannot_write(path, error) from error
                 removed.append(path)
         return removed
+
+    def _cannot_write(self, path: str, error: OSError) -> OcapError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            remedy = f"Free space on the disk that holds {self._directory}."
+            return StoreFullError(f"The bundle {path} cannot be kept: the disk is full", remedy=remedy, path=path)
+        return BundleError(
+            f"The bundle {path} cannot be kept or removed: {error.strerror}",
+            remedy=f"Make sure that {self._directory} is a directory that the daemon may write to.",
+            path=path,
+        )
 
 
 def _file_path(spec: str, rest: str) -> str:
@@ -278,142 +287,9 @@ def _unquote(spec: str, text: str) -> bytes:
     return b"".join(parts)
 
 
-def _read_file(path: str, spec: str, limit: int) -> tuple[bytes, Fingerprint]:
-    """Read a whole file that does not change meanwhile; a file replaced by rename is read as it was when opened."""
-    for _ in range(_READ_ATTEMPTS):
-        descriptor, before = _open_regular(path, spec, limit)
-        try:
-            data = _read_all(descriptor, limit)
-            after = os.fstat(descriptor)
-        except OSError as error:
-            raise _unopened(path, spec, error) from error
-        finally:
-            os.close(descriptor)
-        if len(data) > limit:
-            raise _too_large(path, spec, f"more than {limit} bytes", limit)
-        if _fingerprint(before) == _fingerprint(after) and len(data) in (
-            after.st_size,
-            len(data) if not after.st_size else -1,
-        ):
-            return data, _fingerprint(after)
-    raise BundleUnreadableError(
-        f"{path} keeps changing while it is read",
-        remedy="Write bundles to another name first, then rename them into place.",
-        **_place(path, spec),
-    )
-
-
-def _read_all(descriptor: int, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    left = limit + 1
-    while left > 0:
-        chunk = os.read(descriptor, min(left, _CHUNK))
-        if not chunk:
-            break
-        chunks.append(chunk)
-        left -= len(chunk)
-    return b"".join(chunks)
-
-
-def _open_regular(path: str, spec: str, limit: int) -> tuple[int, os.stat_result]:
-    """Open a regular file, and nothing else: looked at before it is opened, opened without waiting, looked at again."""
-    try:
-        _refuse_irregular(path, spec, os.stat(path))
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    except OSError as error:
-        raise _unopened(path, spec, error) from error
-    try:
-        status = os.fstat(descriptor)
-        _refuse_irregular(path, spec, status)
-        if status.st_size > limit:
-            raise _too_large(path, spec, f"{status.st_size} bytes", limit)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor, status
-
-
-def _refuse_irregular(path: str, spec: str, status: os.stat_result) -> None:
-    if stat.S_ISREG(status.st_mode):
-        return
-    what = next((text for test, text in _NOT_REGULAR if test(status.st_mode)), "is not a regular file")
-    raise BundleUnreadableError(
-        f"{path} {what}, not a bundle",
-        remedy="Put the bundle's file there, or give the URL of the file itself.",
-        **_place(path, spec),
-    )
-
-
-def _unopened(path: str, spec: str, error: OSError) -> BundleError:
-    """Turn what the operating system said of a path into the error that a reader can act on."""
-    place = _place(path, spec)
-    put_back = "Put the bundle back there; a quarantined subcluster then resumes by `ocap subcluster repair ID`."
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return BundleMissingError(f"{path} {_why_missing(path)}", remedy=put_back, **place)
-    if error.errno == errno.ELOOP:
-        return BundleUnreadableError(
-            f"{path} cannot be reached: its symbolic links lead in a circle",
-            remedy="Point the link at the bundle's file.",
-            **place,
-        )
-    if error.errno == errno.ENAMETOOLONG:
-        return BundleUrlError(
-            f"{path} is longer than a path can be", remedy="Move the bundle to a shorter path.", **place
-        )
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return BundleUnreadableError(
-            f"{path} may not be read by uid {os.geteuid()}: {error.strerror}",
-            remedy="Give the daemon's user permission to read the file and to search its directories.",
-            **place,
-        )
-    remedy = "Check the disk and the file system that hold the file."
-    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-        remedy = "Raise the daemon's limit of open files or memory, then repair the subcluster."
-    name = errno.errorcode.get(error.errno or 0, "unknown error")
-    return BundleUnreadableError(
-        f"{path} cannot be read: {error.strerror} ({name})", remedy=remedy, errno=name, **place
-    )
-
-
-def _why_missing(path: str) -> str:
-    """Say which part of a path that does not lead to a file is the first to be missing."""
-    place = path
-    while True:
-        if os.path.islink(place):
-            link = "is a symbolic link" if place == path else f"does not exist: {place} is a symbolic link"
-            return f"{link} to {os.readlink(place)}, which does not exist"
-        parent = os.path.dirname(place)
-        if os.path.isdir(parent) or parent == place:
-            return "does not exist" if place == path else f"does not exist: there is no directory {place}"
-        if os.path.lexists(parent) and not os.path.islink(parent):
-            return f"does not exist: {parent} is not a directory"
-        place = parent
-
-
-def _too_large(path: str, spec: str, size: str, limit: int) -> BundleTooLargeError:
-    return BundleTooLargeError(
-        f"{path} is larger than a bundle may be: {size}, and the limit is {limit}",
-        remedy="Make sure that it is a bundle; leave data out of the vat's source.",
-        limit=limit,
-        **_place(path, spec),
-    )
-
-
-def _fingerprint(status: os.stat_result) -> Fingerprint:
-    return Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
-
-
-def _place(resolved: str, spec: str) -> dict[str, str]:
-    return {"path" if resolved.startswith("/") else "url": resolved, "bundleSpec": spec}
-
-
-def _bad_url(spec: object, problem: str, remedy: str) -> BundleUrlError:
-    shown = repr(spec) if len(repr(spec)) <= 300 else repr(spec)[:300] + "…"
-    return BundleUrlError(f"The bundle {shown} cannot be fetched: {problem}", remedy=remedy, bundleSpec=shown)
-
-
-def _example_path(spec: object) -> str:
-    return spec if isinstance(spec, str) and spec.startswith("/") and len(spec) < 300 else "/path/to/vat.bundle"
+def _bad_url(spec: str, problem: str, remedy: str) -> BundleUrlError:
+    shown = spec if len(spec) <= _SHOWN_CHARACTERS else spec[:_SHOWN_CHARACTERS] + "…"
+    return BundleUrlError(f"The bundle {shown!r} cannot be fetched: {problem}", remedy=remedy, bundleSpec=shown)
 
 
 def _write_durably(path: str, data: bytes) -> None:
@@ -433,16 +309,3 @@ def _sync_directory(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
-def _write_remedy(error: OSError, directory: str) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"Free space on the disk that holds {directory}."
-    return f"Make sure that {directory} is a directory that the daemon may write to."

@@ -8,6 +8,7 @@ Proxies named in the environment are not used.  What the bytes mean is not known
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import threading
@@ -20,6 +21,7 @@ from kernel.errors import (
     BundleTimeoutError,
     BundleTooLargeError,
     BundleUrlError,
+    describe,
 )
 
 MAX_REDIRECTS = 5
@@ -34,6 +36,9 @@ def check_url(url: str) -> None:
     Raises:
         BundleUrlError: Naming the URL and what is wrong with it.
     """
+    # urlsplit() would drop some of these without a word.
+    if any(character <= " " or character == "\x7f" for character in url):
+        raise _bad_url(url, "it holds white space or a control character")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -71,12 +76,7 @@ def get(url: str, *, limit: int, timeout: float) -> bytes:
     thread.join(timeout)
     if thread.is_alive():
         transfer.abort()
-        raise BundleTimeoutError(
-            f"{transfer.url} was not fetched within {timeout:g} s ({transfer.received} bytes had come)",
-            remedy="Check that the server is well, or allow more time; a pinned bundle needs no server.",
-            url=transfer.url,
-            bundleSpec=url,
-        )
+        raise transfer.timed_out()
     if transfer.error is not None:
         raise transfer.error
     return transfer.content
@@ -104,7 +104,7 @@ class _Transfer:
             self.error = error
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.error = self._failure(error)
-        except BaseException as error:  # handed to the caller's thread, which raises it
+        except Exception as error:  # noqa: BLE001 - not swallowed: the caller's thread raises it
             self.error = error
 
     def abort(self) -> None:
@@ -112,10 +112,9 @@ class _Transfer:
         self._aborted = True
         connection = self._connection
         if connection is not None and connection.sock is not None:
-            try:
+            with contextlib.suppress(OSError):  # it may have ended by itself just now
+                # The plain socket's method, also for TLS: SSLSocket's own is not safe while another thread reads.
                 socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
-            except OSError:
-                pass  # it has ended by itself
 
     def _follow(self) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
@@ -137,7 +136,7 @@ class _Transfer:
             )
             connection.request("GET", target, headers={"Connection": "close", "User-Agent": "ocap-kernel"})
             if self._aborted:
-                raise TimeoutError("aborted")
+                raise TimeoutError
             response = connection.getresponse()
             if response.status in _REDIRECTS and response.getheader("Location"):
                 return response.getheader("Location")
@@ -148,12 +147,13 @@ class _Transfer:
             connection.close()
 
     def _check(self, response: http.client.HTTPResponse) -> None:
-        status = f"{response.status} {response.reason}".strip()
+        reason = "".join(character for character in response.reason if character.isprintable())
+        status = f"{response.status} {reason[:100]}".strip()
         if response.status in (404, 410):
             raise BundleMissingError(
                 f"{self.url} does not exist: its server answered {status}",
-                remedy="Put the bundle back on the server; a quarantined subcluster then resumes by "
-                "`ocap subcluster repair ID`.",
+                remedy="Put the bundle on its server, or correct its URL; if its subcluster is quarantined, run "
+                "`ocap subcluster repair ID` then.",
                 url=self.url,
                 bundleSpec=self.spec,
                 status=response.status,
@@ -176,25 +176,27 @@ class _Transfer:
             self.received += len(chunk)
             if self.received > self.limit:
                 raise self._too_large(f"more than {self.limit} bytes")
-            if self._aborted:
-                raise TimeoutError("aborted")
         if expected is not None and self.received < expected:
             raise self._fetch_error(f"{self.url} broke off after {self.received} of {expected} bytes")
         return b"".join(chunks)
 
     def _failure(self, error: Exception) -> BundleError:
+        failure: BundleError
         if isinstance(error, TimeoutError):
-            failure: BundleError = BundleTimeoutError(
-                f"{self.url} was not fetched within {self.timeout:g} s ({self.received} bytes had come)",
-                remedy="Check that the server is well, or allow more time; a pinned bundle needs no server.",
-                url=self.url,
-                bundleSpec=self.spec,
-            )
+            failure = self.timed_out()
         else:
-            text = str(error).strip() or "the connection ended"
-            failure = self._fetch_error(f"{self.url} cannot be fetched: {type(error).__name__}: {text}")
+            failure = self._fetch_error(f"{self.url} cannot be fetched: {_in_words(error)}")
         failure.__cause__ = error
         return failure
+
+    def timed_out(self) -> BundleTimeoutError:
+        """Give the error that says how far the transfer came."""
+        return BundleTimeoutError(
+            f"{self.url} was not fetched within {self.timeout:g} s ({self.received} bytes had come)",
+            remedy="Check that its server is well and reachable from here; a bundle that is pinned needs no server.",
+            url=self.url,
+            bundleSpec=self.spec,
+        )
 
     def _fetch_error(self, message: str, **data: int) -> BundleFetchError:
         return BundleFetchError(
@@ -241,6 +243,20 @@ def _bad_redirect(current: str, location: str, spec: str, why: str) -> BundleFet
         url=current,
         bundleSpec=spec,
     )
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"its host's name cannot be looked up ({error.strerror})"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing answers at its host and port (connection refused)"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "its server closed the connection without an answer"
+    if isinstance(error, http.client.IncompleteRead):
+        return "its server broke off in the middle"
+    if isinstance(error, http.client.BadStatusLine):
+        return "what answers at its host and port does not speak HTTP"
+    return describe(error)
 
 
 def _bad_url(url: str, problem: str) -> BundleUrlError:

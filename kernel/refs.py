@@ -29,7 +29,7 @@ class Kref(NamedTuple):
 
 
 class Vref(NamedTuple):
-    """A reference as one vat numbers it: exported by the vat (``o+n``, ``p+n``) or imported into it (``o-n``, ``p-n``)."""
+    """A reference as one vat numbers it: exported by the vat (``o+n``, ``p+n``), or imported (``o-n``, ``p-n``)."""
 
     kind: RefKind
     exported: bool
