@@ -53,8 +53,52 @@ def error_codes() -> str:
     )
 
 
+def cli_help() -> str:
+    """Each command of ``ocap`` with its arguments and examples, read from the parser.
+
+    Not what ``--help`` prints: argparse words that differently from one Python to the next.
+    """
+    from kernel.cli.parser import build_parser
+
+    return "\n".join(_command(parser) for parser in _commands(build_parser()))
+
+
+def _commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                yield from _commands(child)
+
+
+def _command(parser: argparse.ArgumentParser) -> str:
+    hidden = (argparse._HelpAction, argparse._SubParsersAction)
+    arguments = [
+        action for action in parser._actions if action.help != argparse.SUPPRESS and not isinstance(action, hidden)
+    ]
+    if parser.prog != "ocap":
+        arguments = [action for action in arguments if "--home" not in action.option_strings]
+    epilog = (parser.epilog or "").strip()
+    parts = [f"## `{parser.prog}`", " ".join((parser.description or "").split())]
+    if arguments:
+        rows = ((_argument(action), action.help or "") for action in arguments)
+        parts.append(table(("argument", "meaning"), rows).strip())
+    parts += [f"```text\n{epilog}\n```"] if epilog else []
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _argument(action: argparse.Action) -> str:
+    name = action.metavar if isinstance(action.metavar, str) else ("" if action.nargs == 0 else action.dest.upper())
+    if action.option_strings:
+        words = ", ".join(action.option_strings) + (f" {name}" if name else "")
+    else:
+        words = {"?": f"[{name}]", "*": f"[{name} …]", "+": f"{name} …"}.get(str(action.nargs), name)
+    return f"`{words}`"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "error-codes": error_codes,
+    "cli-help": cli_help,
 }
 
 
