@@ -26,7 +26,7 @@ HEAVY = (
     "subprocess",
     "urllib",
 )
-"""Each costs more to import than the rest of the daemon does; whoever needs one imports it in the function that does."""
+"""Each costs more to import than the rest of the daemon; whoever needs one imports it in the function that does."""
 
 
 @pytest.fixture(scope="module")
