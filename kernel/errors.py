@@ -319,6 +319,12 @@ class QuarantinedError(OcapError):
     code = "subcluster-quarantined"
 
 
+class NotQuarantinedError(OcapError):
+    """The subcluster is not quarantined."""
+
+    code = "not-quarantined"
+
+
 class RepairError(OcapError):
     """The subcluster could not be repaired and stays quarantined."""
 
@@ -470,3 +476,9 @@ class RequestTimeoutError(OcapError):
 
     code = "request-timeout"
     exit_code = 5
+
+
+class StartInterruptedError(OcapError):
+    """The daemon was told to stop while it was starting."""
+
+    code = "start-interrupted"

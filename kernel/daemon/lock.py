@@ -1,0 +1,317 @@
+"""The daemon's lock: ``flock`` on ``daemon.lock`` is the truth, the JSON in it is information.
+
+Invariants: the lock is taken before anything else of the home is opened and held for the daemon's whole life; the file is
+never unlinked (two daemons could then hold two locks of one name); its descriptor is never inherited; the text is written
+by one ``pwrite`` of a fixed size, so that a reader never sees a shorter text's end behind it.
+
+A reader has to take the lock for a moment (shared) to learn whether it is free.  A starting daemon that meets such a reader
+must not believe that another daemon runs: it goes on trying as long as the text names no living process.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import stat
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kernel.daemon.process import ProcessId, is_alive, monotonic, name_of, this_process
+from kernel.errors import DaemonRunningError, LockError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: One page: what one ``pwrite`` replaces at once.
+TEXT_BYTES = 4096
+
+#: How long a starting daemon goes on trying while readers look at the lock, in seconds.
+PATIENCE = 1.0
+
+#: Phases in which the text is left by a daemon that is gone on its own account.
+STOPPED = "stopped"
+FAILED = "failed"
+STOPPING = "stopping"
+READY = "ready"
+
+
+class LockInfo(NamedTuple):
+    """What the text in the lock file says."""
+
+    process: ProcessId
+    version: str
+    phase: str
+    phase_since: float
+    """Wall clock, seconds since the epoch."""
+    progress_monotonic: float
+    """Monotonic seconds since boot at which the phase or the progress changed last."""
+    progress: tuple[int, int] | None
+    home: str
+    failed_phase: str | None
+
+    @property
+    def pid(self) -> int:
+        """The daemon's pid; never to be trusted alone."""
+        return self.process.pid
+
+    @property
+    def ended_cleanly(self) -> bool:
+        """Say whether that daemon stopped, or failed with a report, rather than vanished."""
+        return self.phase in (STOPPED, FAILED)
+
+
+class LockState(NamedTuple):
+    """Whether the lock is held, and what its text says (None when there is none that can be read)."""
+
+    held: bool
+    info: LockInfo | None
+
+
+class DaemonLock:
+    """The lock as its holder has it."""
+
+    def __init__(self, path: str, home: str, version: str) -> None:
+        self.path = path
+        self._fd = -1
+        self._record: dict[str, Any] = {"home": home, "version": version}
+        self.previous: LockInfo | None = None
+
+    def acquire(self, phase: str, *, patience: float = PATIENCE, clock: Callable[[], float] = monotonic) -> None:
+        """Take the lock and write the text; ``previous`` then has what the last holder had written.
+
+        Raises:
+            DaemonRunningError: A living daemon holds it.
+            LockError: The file cannot be opened, locked or written.
+        """
+        deadline = clock() + patience
+        while True:
+            fd = _open(self.path, os.O_RDWR | os.O_CREAT)
+            try:
+                taken = _try_lock(fd, fcntl.LOCK_EX, self.path)
+                info = _read(fd)
+                current = taken and _same_file(fd, self.path)
+            except BaseException:
+                os.close(fd)
+                raise
+            if current:
+                self._fd = fd
+                self.previous = info
+                break
+            os.close(fd)
+            if not taken:
+                if info is not None and not info.ended_cleanly and is_alive(info.process):
+                    raise DaemonRunningError(
+                        f"A daemon (pid {info.pid}, phase {info.phase}) already holds {self.path}.",
+                        remedy=f"Use it, or run `ocap --home {os.path.dirname(self.path)} daemon stop` first.",
+                        path=self.path,
+                        pid=info.pid,
+                        phase=info.phase,
+                    )
+                if clock() >= deadline:
+                    raise DaemonRunningError(
+                        f"The lock {self.path} is held by {describe_holders(self.path)}, which is not a daemon that can be "
+                        "named.",
+                        remedy="End that process, then start again.",
+                        path=self.path,
+                    )
+                time.sleep(0.002)
+        me = this_process()
+        self._record.update(pid=me.pid, startTime=me.start_time, bootId=me.boot_id)
+        self.announce(phase)
+
+    def announce(self, phase: str, progress: tuple[int, int] | None = None, **more: Any) -> None:
+        """Write the phase (and how much of it is done) into the text.
+
+        Raises:
+            LockError: The file cannot be written.
+        """
+        if self._record.get("phase") != phase:
+            self._record["phaseSince"] = time.time()
+        self._record["phase"] = phase
+        self._record["progressMonotonic"] = monotonic()
+        self._record["progress"] = list(progress) if progress is not None else None
+        self._record.update(more)
+        data = json.dumps(self._record, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        if len(data) >= TEXT_BYTES:  # a home path of kilobytes; everything else is short
+            data = json.dumps({**self._record, "home": ""}).encode()
+        try:
+            os.pwrite(self._fd, data.ljust(TEXT_BYTES - 1) + b"\n", 0)
+        except OSError as error:
+            raise LockError(
+                f"The lock file {self.path} cannot be written: {error.strerror}.",
+                remedy="Make room on the disk, or see to the permissions of the file, then start again.",
+                path=self.path,
+            ) from error
+
+    @property
+    def held(self) -> bool:
+        """Say whether the lock is held by this object."""
+        return self._fd >= 0
+
+    def release(self) -> None:
+        """Let the lock go; idempotent.  The text stays for the next start to read."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def inspect_lock(path: str) -> LockState:
+    """Say whether somebody holds the lock, without disturbing them, and what the text says.
+
+    Raises:
+        LockError: The file is there but cannot be opened.
+    """
+    try:
+        fd = _open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return LockState(held=False, info=None)
+    try:
+        info = _read(fd)
+        if _try_lock(fd, fcntl.LOCK_SH, path):
+            return LockState(held=False, info=_read(fd))
+        return LockState(held=True, info=info)
+    finally:
+        os.close(fd)
+
+
+def hold_briefly(path: str) -> int | None:
+    """Take the lock to tidy up behind a dead daemon; give a descriptor to close, or None when somebody holds it."""
+    fd = _open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        if _try_lock(fd, fcntl.LOCK_EX, path):
+            return fd
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
+
+
+def describe_holders(path: str) -> str:
+    """Name the processes that hold the lock, as far as the system tells (``/proc/locks``)."""
+    try:
+        inode = os.stat(path).st_ino
+        with open("/proc/locks", encoding="ascii", errors="replace") as file:
+            lines = [line.split() for line in file]
+    except OSError:
+        return "a process that cannot be named"
+    pids = [int(line[4]) for line in lines if line[1] == "FLOCK" and line[5].rpartition(":")[2] == str(inode)]
+    holders = ", ".join(f"pid {pid} ({name_of(pid)})" for pid in pids if pid > 0)
+    return holders or "a process that cannot be named"
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """Write a pid as plain text, whole or not at all.
+
+    Raises:
+        LockError: The file cannot be written.
+    """
+    temporary = f"{path}.{pid}.tmp"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.write(fd, b"%d\n" % pid)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except OSError as error:
+        _unlink_quietly(temporary)
+        raise LockError(
+            f"The pid file {path} cannot be written: {error.strerror}.",
+            remedy="Make room on the disk, or remove what stands in its place, then start again.",
+            path=path,
+        ) from error
+
+
+def remove_pid_file(path: str, pid: int | None = None) -> bool:
+    """Remove the pid file when it names that pid (any pid when None); say whether it was removed."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            text = file.read(64).strip()
+        if pid is None or text == str(pid):
+            os.unlink(path)
+            return True
+    except OSError:
+        return False  # gone already, or something else stands in its place: not ours to remove
+    return False
+
+
+def _unlink_quietly(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return  # it was never made
+
+
+def _open(path: str, flags: int) -> int:
+    """Open the lock file; a FIFO or a device in its place is refused rather than waited for."""
+    try:
+        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+        raise LockError(
+            f"The lock file {path} cannot be made: its directory does not exist.", path=path
+        ) from None
+    except OSError as error:
+        raise LockError(
+            f"The lock file {path} cannot be opened: {error.strerror}.",
+            remedy="Remove what stands in its place, or see to its permissions.",
+            path=path,
+        ) from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise LockError(
+            f"The lock file {path} is not a regular file.", remedy="Remove what stands in its place.", path=path
+        )
+    return fd
+
+
+def _try_lock(fd: int, kind: int, path: str) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise LockError(
+            f"The file system cannot lock {path}: {error.strerror}.",
+            remedy="Put the home directory on a local file system.",
+            path=path,
+        ) from error
+    return True
+
+
+def _same_file(fd: int, path: str) -> bool:
+    """Say whether the name still leads to the file that was locked: somebody may have replaced the whole home."""
+    try:
+        mine, named = os.fstat(fd), os.stat(path)
+    except FileNotFoundError:
+        return False
+    return (mine.st_dev, mine.st_ino) == (named.st_dev, named.st_ino)
+
+
+def _read(fd: int) -> LockInfo | None:
+    """Read the text; None when there is none or it is not ours.  Two equal readings are not torn by a writer between."""
+    data = os.pread(fd, TEXT_BYTES, 0)
+    for _ in range(8):
+        again = os.pread(fd, TEXT_BYTES, 0)
+        if again == data:
+            break
+        data = again
+    try:
+        record = json.loads(data)
+        progress = record.get("progress")
+        return LockInfo(
+            process=ProcessId(int(record["pid"]), int(record["startTime"]), str(record["bootId"])),
+            version=str(record["version"]),
+            phase=str(record["phase"]),
+            phase_since=float(record["phaseSince"]),
+            progress_monotonic=float(record["progressMonotonic"]),
+            progress=(int(progress[0]), int(progress[1])) if progress else None,
+            home=str(record["home"]),
+            failed_phase=record.get("failedPhase"),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None  # empty, or written by something else: it says nothing, and the lock itself is the truth
