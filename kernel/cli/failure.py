@@ -1,0 +1,147 @@
+"""Puts failures into words for the person at the shell, and into records for the program that reads ``--json``.
+
+An expected failure (any :class:`~kernel.errors.OcapError`) is one sentence with its code, the facts that the sentence
+does not hold yet, and the next steps.  An unexpected one is one sentence too; its traceback goes to a file.
+"""
+
+from __future__ import annotations
+
+import os
+
+from kernel.cli.output import note, say_json
+from kernel.errors import OcapError, cause_chain, describe, to_record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+_FACTS = (
+    ("phase", "phase"),
+    ("pid", "pid"),
+    ("exitStatus", "exit status"),
+    ("signal", "signal"),
+    ("subclusterId", "subcluster"),
+    ("vat", "vat"),
+    ("bundleSpec", "bundle"),
+    ("path", "path"),
+    ("url", "URL"),
+    ("socket", "socket"),
+    ("log", "log"),
+)
+
+
+def report(error: OcapError, *, as_json: bool) -> int:
+    """Tell the reader of an expected failure and give the exit code of the command."""
+    if as_json:
+        say_json({"error": error.to_json()})
+    for line in failure_lines(error):
+        note(line)
+    return error.exit_code
+
+
+def failure_lines(error: OcapError) -> Iterator[str]:
+    """Give the lines that tell a person of ``error``: the sentence, indented facts, causes, log, next steps."""
+    message = error.message.rstrip()
+    yield f"Error: {message} (code {error.code})"
+    told = message
+    for key, label in _FACTS:
+        value = error.data.get(key)
+        if value is not None and value != "" and not _mentions(told, str(value)):
+            yield f"  {label}: {value}"
+    causes = list(_causes(error))
+    for cause in causes:
+        if not _mentions(told, cause.partition(": ")[2] or cause):
+            yield f"  cause: {cause}"
+            told += "\n" + cause
+    yield from _log_tail(error.data.get("logTail"))
+    for remedy in _remedies(error):
+        yield f"Next: {remedy}"
+
+
+def report_unexpected(error: BaseException, argv: Sequence[str]) -> int:
+    """Tell the reader of a defect of ours: one line, the file that holds the details, and how to report it."""
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    note(f"Error: unexpected {describe(error)} (code {OcapError.code})")
+    try:
+        path = _write_details(text, argv)
+    except OSError as refused:
+        note(f"  details: could not be written to a file: {describe(refused)}")
+        where = "the output of the same command with OCAP_DEBUG=1 in the environment"
+    else:
+        note(f"  details: {path}")
+        where = "that file"
+    note(f"Next: this is a defect of ocap. Report it with {where}.")
+    if os.environ.get("OCAP_DEBUG"):
+        note(text.rstrip())
+    return OcapError.exit_code
+
+
+def unexpected_record(error: BaseException) -> dict[str, Any]:
+    """Give the record that ``--json`` shows of an unexpected failure."""
+    return {"error": to_record(error)}
+
+
+def _mentions(text: str, value: str) -> bool:
+    return value in text or (value.startswith("file://") and value.removeprefix("file://") in text)
+
+
+def _causes(error: OcapError) -> Iterator[str]:
+    """Give the causes in this process, then those that another process recorded."""
+    yield from cause_chain(error)
+    record = error.data.get("error")
+    if isinstance(record, dict):
+        yield _describe_record(record)
+        yield from _recorded_causes(record)
+    yield from _recorded_causes(error.data)
+
+
+def _recorded_causes(record: Mapping[str, Any]) -> Iterator[str]:
+    causes = record.get("causes")
+    if isinstance(causes, list):
+        yield from (str(cause) for cause in causes)
+
+
+def _describe_record(record: Mapping[str, Any]) -> str:
+    code = record.get("code")
+    kind = record.get("type") or "error"
+    return f"{kind}: {record.get('message')}" + (f" (code {code})" if code and code != OcapError.code else "")
+
+
+def _log_tail(tail: object) -> Iterator[str]:
+    if not isinstance(tail, list) or not tail:
+        return
+    from kernel.cli.logtext import log_line
+
+    yield "  last lines of the log:"
+    for entry in tail:
+        yield f"    {log_line(entry)}"
+
+
+def _remedies(error: OcapError) -> list[str]:
+    """Give the next steps, the outer error's first, each once."""
+    found = [error.remedy]
+    record = error.data.get("error")
+    if isinstance(record, dict):
+        found.append(record.get("remedy"))
+    steps: list[str] = []
+    for remedy in found:
+        for line in str(remedy or "").splitlines():
+            if line.strip() and line.strip() not in steps:
+                steps.append(line.strip())
+    return steps
+
+
+def _write_details(text: str, argv: Sequence[str]) -> str:
+    import platform
+    import tempfile
+
+    from kernel import __version__
+
+    descriptor, path = tempfile.mkstemp(prefix="ocap-error-", suffix=".txt")
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(f"ocap {__version__}, Python {platform.python_version()}, {platform.platform()}\n")
+        file.write(f"arguments: {list(argv)!r}\n\n{text}")
+    return path

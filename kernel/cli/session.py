@@ -1,0 +1,66 @@
+"""What commands share when they speak with a daemon: the home that is meant, the calls, and commands to suggest.
+
+Nothing here starts a daemon unless the function's name says so.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Any
+
+    from kernel.daemon.ensure import DaemonState
+    from kernel.daemon.home import Home
+
+
+def home_of(args: Namespace) -> Home:
+    """Give the home directory that the command line, or else the environment, names."""
+    from kernel.daemon.home import Home
+
+    if args.home == "":
+        args.parser.error("argument --home: the name of the directory is empty")
+    return Home(args.home)
+
+
+def suggest(args: Namespace, command: str) -> str:
+    """Give a command for the reader to run, for the same home."""
+    if args.home is None:
+        return f"ocap {command}"
+    from shlex import quote
+
+    return f"ocap --home {quote(args.home)} {command}"
+
+
+def call(args: Namespace, method: str, params: Any, *, waiting: str, timeout: float = 60.0) -> Any:
+    """Call a method of the running daemon and give its result.
+
+    Args:
+        args: The command line.
+        method: Name of the method.
+        params: Its parameters, JSON-able.
+        waiting: What a person at a terminal is told meanwhile.
+        timeout: How long to wait for the answer, in seconds.
+
+    Raises:
+        NotRunningError: No daemon is running.
+        OcapError: What the daemon answered.
+    """
+    from kernel.cli.waiting import Waiting
+    from kernel.daemon.client import Client
+
+    with Waiting(waiting), Client(home_of(args).socket, timeout=timeout) as client:
+        return client.call(method, params)
+
+
+def ensured(args: Namespace, *, timeout: float = 30.0, options: tuple[str, ...] = ()) -> DaemonState:
+    """Start the daemon unless it runs, and wait until it is ready.
+
+    Raises:
+        OcapError: The start failed; the class says how.
+    """
+    from kernel.cli.waiting import Waiting
+    from kernel.daemon.ensure import ensure_daemon
+
+    with Waiting("the daemon is starting") as display:
+        return ensure_daemon(home_of(args), timeout=timeout, on_phase=display.phase, options=options)
