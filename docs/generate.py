@@ -10,15 +10,20 @@ This script knows where each table comes from, and nothing of what the words aro
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
 import inspect
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    import pytest
+
+    from pytest_ocap.markers import Parameter
 
 DOCS = Path(__file__).parent
 _PLACE = re.compile(
@@ -96,9 +101,75 @@ def _argument(action: argparse.Action) -> str:
     return f"`{words}`"
 
 
+def markers() -> str:
+    """Each marker: as it is written with every default, what it arranges, and what its arguments may be."""
+    from pytest_ocap.markers import MARKERS
+
+    rows = []
+    for marker in MARKERS.values():
+        allowed = [
+            f"`{parameter.name}`: " + (", ".join(f"`{word}`" for word in parameter.words) or _range(parameter))
+            for parameter in marker.parameters
+        ]
+        rows.append((f"`{marker.signature}`", marker.arranges, "; ".join(allowed) or "none"))
+    return table(("marker, with its defaults", "arranges", "arguments"), rows)
+
+
+def _range(parameter: Parameter) -> str:
+    if isinstance(parameter.default, int):
+        return f"{parameter.least} to {parameter.most}"
+    return f"one of the driver's {parameter.name}s"
+
+
+def fixtures() -> str:
+    """Each fixture: its scope, and the first sentences of its docstring."""
+    rows = []
+    for path in sorted((DOCS.parent / "pytest_ocap").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            for decorator in node.decorator_list:
+                called = decorator.func if isinstance(decorator, ast.Call) else decorator
+                if ast.unparse(called) != "pytest.fixture" or node.name.startswith("_"):
+                    continue
+                given = {word.arg: word.value for word in getattr(decorator, "keywords", [])}
+                named = {key: value.value for key, value in given.items() if isinstance(value, ast.Constant)}
+                name, scope = str(named.get("name", node.name)), str(named.get("scope", "function"))
+                rows.append((f"`{name}`", scope, first_sentence(ast.get_docstring(node))))
+    return table(("fixture", "scope", "what it is"), sorted(rows))
+
+
+def options() -> str:
+    """Each option of the command line and each ini key."""
+    from pytest_ocap.options import add_options
+
+    recorder = _Recorder()
+    add_options(cast("pytest.Parser", recorder))
+    return table(("where", "name", "meaning"), recorder.rows)
+
+
+class _Recorder:
+    """Takes options as pytest's parser does, and remembers them."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str, str]] = []
+
+    def getgroup(self, *_names: str, **_more: str) -> _Recorder:
+        return self
+
+    def addoption(self, *names: str, metavar: str = "", help: str = "", **_more: object) -> None:  # noqa: A002 - pytest's
+        self.rows.append(("command line", f"`{', '.join(names)}{f' {metavar}' if metavar else ''}`", help))
+
+    def addini(self, name: str, help: str, **_more: object) -> None:  # noqa: A002 - pytest's word
+        self.rows.append(("ini key", f"`{name}`", help))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "error-codes": error_codes,
     "cli-help": cli_help,
+    "markers": markers,
+    "fixtures": fixtures,
+    "options": options,
 }
 
 
