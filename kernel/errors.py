@@ -88,7 +88,7 @@ def describe(error: BaseException) -> str:
         return f"{name}: {error.message}"
     try:
         text = str(error).strip()
-    except Exception as broken:  # an exception whose own __str__ fails must still be reported
+    except Exception as broken:  # noqa: BLE001 - an exception whose own __str__ fails must still be reported
         return f"{name} (its message could not be rendered: {type(broken).__name__})"
     if not text or (text.startswith("<") and " object at 0x" in text):
         fields = (

@@ -1,7 +1,7 @@
 """What the kernel reports about itself: structured events, by level and dotted name.
 
-The engine writes to a :class:`Log` and does not know where it goes; the daemon's log writes JSON lines to a file, the ones
-here keep records in memory or drop them.
+The engine writes to a :class:`Log` and does not know where it goes; the daemon's log writes JSON lines to a file, the
+ones here keep records in memory or drop them.
 """
 
 from __future__ import annotations

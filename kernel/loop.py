@@ -1,12 +1,12 @@
 """A small event loop: descriptors, timers, threads' results and coroutines, on one thread.
 
-It exists because importing asyncio costs more than starting the interpreter does (70 ms beside 20 ms on the machine where
-this was measured), and a daemon that a person waits for pays that twice.  Methods that asyncio's loop has too have the same
-names and meanings here.
+It exists because importing asyncio costs more than starting the interpreter does (70 ms beside 20 ms on the machine
+where this was measured), and a daemon that a person waits for pays that twice.  Methods that asyncio's loop has too
+have the same names and meanings here.
 
-Invariants: callbacks run on the thread that runs the loop, in the order in which they were scheduled; an exception out of a
-callback, or out of a coroutine whose outcome nobody reads, reaches ``on_unhandled`` and is never lost.  Deadlines read the
-injected clock only, so a frozen or stepping wall clock does no harm.
+Invariants: callbacks run on the thread that runs the loop, in the order in which they were scheduled; an exception
+out of a callback, or out of a coroutine whose outcome nobody reads, reaches ``on_unhandled`` and is never lost.
+Deadlines read the injected clock only, so a frozen or stepping wall clock does no harm.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ class Loop:
             awaited = coroutine.send(None)
         except StopIteration as stop:
             outcome.set_result(stop.value)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is the coroutine's outcome
             outcome.set_exception(error)
         else:
             awaited.add_done_callback(partial(self._resume, coroutine, outcome))
@@ -249,7 +249,7 @@ class Loop:
         def work() -> None:
             try:
                 result = function(*args)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - it is the call's outcome
                 self.call_soon_threadsafe(settle, None, error)
             else:
                 self.call_soon_threadsafe(settle, result, None)
@@ -320,7 +320,7 @@ class Loop:
             callback, args = self._ready.popleft()
             try:
                 callback(*args)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - handed to on_unhandled
                 self.on_unhandled(error)
 
     def _call_if_watched(self, fd: int, event: int, callback: Callable[..., object], args: tuple[Any, ...]) -> None:

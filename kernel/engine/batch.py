@@ -1,0 +1,113 @@
+"""When work becomes durable, and what may leave the kernel only after that (output validity).
+
+Cranks and other units of work share one transaction of the store.  Replies and IO writes are handed to
+:meth:`Batch.after_commit` and leave when the transaction is durable; when the disk fails instead, everything since
+the last commit is undone, ``lost`` callbacks are told why, and the kernel forgets its workers, which have seen a
+future that did not happen.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from kernel.store import BatchLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from kernel.errors import StoreError
+    from kernel.events import Log
+    from kernel.loop import Loop, TimerHandle
+    from kernel.store import Store
+
+_LINGER_SECONDS = 0.02
+"""How long work that nobody waits for may stay uncommitted, so that it can share a commit with what follows."""
+
+
+class Batch:
+    """The store's current transaction; see the head of this module."""
+
+    def __init__(self, store: Store, loop: Loop, log: Log) -> None:
+        self._store = store
+        self._loop = loop
+        self._log = log
+        self._outputs: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+        self._on_lost: list[Callable[[StoreError], object]] = []
+        self._commit_scheduled = False
+        self._linger: TimerHandle | None = None
+        self.reset_workers: Callable[[StoreError], object] = lambda _error: None
+
+    @contextmanager
+    def unit(self) -> Iterator[None]:
+        """Do a piece of work whole or not at all.
+
+        Raises:
+            StoreError: The store failed; everything since the last commit is undone and every waiter was told.
+        """
+        outputs, on_lost = len(self._outputs), len(self._on_lost)
+        try:
+            with self._store.unit():
+                yield
+        except BatchLostError as lost:
+            self._lose(lost.error)
+            raise lost.error from lost
+        except BaseException:
+            del self._outputs[outputs:], self._on_lost[on_lost:]
+            raise
+        if self._outputs:
+            self._commit_soon()
+        elif self._linger is None:
+            self._linger = self._loop.call_later(_LINGER_SECONDS, self._commit_soon)
+
+    def after_commit(self, callback: Callable[..., object], *args: Any) -> None:
+        """Call once the unit under way is durable; never if it is undone."""
+        self._outputs.append((callback, args))
+
+    def if_lost(self, callback: Callable[[StoreError], object]) -> None:
+        """Call with the cause if the unit under way is undone after all because the store failed."""
+        self._on_lost.append(callback)
+
+    def commit(self) -> None:
+        """Make everything durable now, then let the outputs leave.
+
+        Raises:
+            StoreError: The store failed; everything since the last commit is undone and every waiter was told.
+        """
+        self._commit_scheduled = False
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        try:
+            self._store.commit()
+        except BatchLostError as lost:
+            self._lose(lost.error)
+            raise lost.error from lost
+        outputs, self._outputs = self._outputs, []
+        self._on_lost.clear()
+        for callback, args in outputs:
+            callback(*args)
+
+    def _commit_soon(self) -> None:
+        if not self._commit_scheduled:
+            self._commit_scheduled = True
+            self._loop.call_soon(self._commit_or_report)
+
+    def _commit_or_report(self) -> None:
+        from kernel.errors import StoreError
+
+        if not self._commit_scheduled:
+            return
+        try:
+            self.commit()
+        except StoreError as error:
+            self._log.error("store.failed", error=error.to_json())
+
+    def _lose(self, error: StoreError) -> None:
+        self._outputs.clear()
+        on_lost, self._on_lost = self._on_lost, []
+        self._log.error("store.batch-lost", error=error.to_json(), waiters=len(on_lost))
+        self.reset_workers(error)
+        for callback in on_lost:
+            callback(error)

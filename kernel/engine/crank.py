@@ -1,0 +1,165 @@
+"""One crank's effects, applied to the store: all of them or none.
+
+A worker answers a delivery with one frame that holds every effect, in order.  The frame is checked here, name by
+name; a vat that breaks the protocol has none of its effects kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kernel.engine.router import Call
+from kernel.engine.settlement import Settlement
+from kernel.errors import VatProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernel.engine.router import Router
+    from kernel.engine.translation import Translation
+    from kernel.refs import Kref
+    from kernel.store import Store
+    from kernel.store.deliveries import DeliveryRecord
+
+_MAX_METHOD_CHARACTERS = 1000
+
+
+class Counters(NamedTuple):
+    """The first export and promise numbers that the vat has never used."""
+
+    next_export: int
+    next_promise: int
+
+
+class Crank:
+    """Applies the outcome of one delivery to one vat; call it inside a unit of the batch."""
+
+    def __init__(self, store: Store, router: Router, vat_id: int, delivery: DeliveryRecord, names: Translation) -> None:
+        self._store = store
+        self._router = router
+        self._vat_id = vat_id
+        self._delivery = delivery
+        self._names = names
+
+    def apply(self, frame: list[Any]) -> Counters:
+        """Apply a ``done`` frame.
+
+        Args:
+            frame: What the worker sent.
+
+        Returns:
+            The vat's counters after the crank.
+
+        Raises:
+            VatProtocolError: The frame is malformed, or names what the vat was not given.
+        """
+        body = frame[1] if len(frame) == 2 and isinstance(frame[1], dict) else {}
+        syscalls = body.get("syscalls")
+        next_export, next_promise = _count(body.get("nextExport")), _count(body.get("nextPromise"))
+        if not isinstance(syscalls, list) or next_export is None or next_promise is None:
+            raise VatProtocolError("the vat's worker sent a malformed 'done' frame", remedy="Its code is broken.")
+        # The names go in first: the delivery's own promises are retired below.
+        self._names.store_new()
+        self._begin()
+        for syscall in syscalls:
+            self._perform(syscall)
+        self._router.collect()
+        return Counters(next_export, next_promise)
+
+    def _begin(self) -> None:
+        delivery = self._delivery
+        self._store.deliveries.delete(delivery.id)
+        if delivery.kind == "notify":
+            self._store.references.delete_promise_entry(self._vat_id, delivery.target.number)
+            self._router.retired(delivery.target.number)
+        elif delivery.result is not None:
+            self._store.promises.set_decider(delivery.result, self._vat_id)
+
+    def _perform(self, syscall: object) -> None:
+        name = syscall[0] if isinstance(syscall, list) and syscall else None
+        syscalls = self._syscalls()
+        if not isinstance(syscall, list) or name not in syscalls:
+            raise VatProtocolError(
+                f"the vat made an unknown system call {str(name)[:80]!r}", remedy="Its code is broken."
+            )
+        perform, arity = syscalls[name]
+        if len(syscall) != arity + 1:
+            raise VatProtocolError(f"the vat made a malformed system call {name!r}", remedy="Its code is broken.")
+        perform(*syscall[1:])
+
+    def _syscalls(self) -> dict[object, tuple[Callable[..., None], int]]:
+        return {
+            "send": (self._send, 4),
+            "subscribe": (self._subscribe, 1),
+            "resolve": (self._resolve, 1),
+            "baggageSet": (self._baggage_set, 2),
+            "baggageDelete": (self._baggage_delete, 1),
+        }
+
+    def _send(self, target: object, method: object, arguments: object, result: object) -> None:
+        if not isinstance(method, str) or not 0 < len(method) <= _MAX_METHOD_CHARACTERS:
+            raise VatProtocolError("the vat sent a message without a usable method name", remedy="Its code is broken.")
+        destination = self._names.to_kernel(target)
+        body, slots = self._capdata(arguments)
+        answer: int | None = None
+        if result is not None:
+            answer = self._new_result(result)
+        self._router.send(destination, Call(method, body, slots, answer))
+
+    def _new_result(self, vref: object) -> int:
+        """Make the promise for a message's answer; it must be new, and until the delivery nobody decides it."""
+        ref = self._names.to_kernel(vref)
+        promise = self._store.promises.get(ref.number) if ref.kind == "promise" else None
+        if promise is None or promise.state != "unresolved" or promise.decider != self._vat_id:
+            raise VatProtocolError(f"the vat asked for an answer in {vref}, which is not its to give away")
+        self._store.promises.set_decider(ref.number, None)
+        return ref.number
+
+    def _subscribe(self, vpid: object) -> None:
+        ref = self._promise(vpid)
+        promise = self._store.promises.get(ref.number)
+        if promise is not None and promise.state == "unresolved":
+            self._store.promises.subscribe(ref.number, self._vat_id)
+        else:
+            self._store.deliveries.insert_notify(self._vat_id, ref.number)
+            self._router.work_for(self._vat_id)
+
+    def _resolve(self, resolutions: object) -> None:
+        for resolution in resolutions if isinstance(resolutions, list) else [resolutions]:
+            if not isinstance(resolution, list) or len(resolution) != 3:
+                raise VatProtocolError("the vat sent a malformed resolution", remedy="Its code is broken.")
+            vpid, rejected, value = resolution
+            ref = self._promise(vpid)
+            promise = self._store.promises.get(ref.number)
+            if promise is None or promise.state != "unresolved" or promise.decider != self._vat_id:
+                raise VatProtocolError(f"the vat resolved {vpid}, which is not its to resolve")
+            body, slots = self._capdata(value)
+            self._store.references.delete_promise_entry(self._vat_id, ref.number)
+            self._router.resolve(ref.number, Settlement(bool(rejected), body, slots))
+
+    def _baggage_set(self, key: object, value: object) -> None:
+        if not isinstance(key, str):
+            raise VatProtocolError("the vat's baggage has a key that is not a string")
+        body, slots = self._capdata(value)
+        self._store.baggage.set(self._vat_id, key, body, slots)
+
+    def _baggage_delete(self, key: object) -> None:
+        self._store.baggage.delete(self._vat_id, str(key))
+
+    def _promise(self, vpid: object) -> Kref:
+        ref = self._names.to_kernel(vpid)
+        if ref.kind != "promise":
+            raise VatProtocolError(f"the vat used {vpid} as a promise", remedy="Its code is broken.")
+        return ref
+
+    def _capdata(self, value: object) -> tuple[str, tuple[Kref, ...]]:
+        body = value.get("body") if isinstance(value, dict) else None
+        slots = value.get("slots") if isinstance(value, dict) else None
+        if not isinstance(body, str) or not body.startswith("#") or not isinstance(slots, list):
+            raise VatProtocolError("the vat sent something that is not CapData", remedy="Its code is broken.")
+        return body, self._names.all_to_kernel(slots)
+
+
+def _count(value: object) -> int | None:
+    """Give a number that a worker may count up to, None for anything else."""
+    return value if type(value) is int and 0 <= value < 1 << 62 else None

@@ -1,0 +1,413 @@
+"""The kernel: what a daemon, or a program that embeds it, calls.
+
+It puts the parts together and speaks JSON-able data; every rule lives in the part that it concerns.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from kernel.capdata import CapData, encode, error_of
+from kernel.engine.batch import Batch
+from kernel.engine.bundles import Bundles
+from kernel.engine.channels import Channels
+from kernel.engine.incarnations import Incarnations
+from kernel.engine.launch import Launcher
+from kernel.engine.options import KernelOptions
+from kernel.engine.quarantine import Quarantine
+from kernel.engine.restore import Restore, RestoreReport
+from kernel.engine.router import Call, Router, quarantined_error
+from kernel.engine.termination import Termination
+from kernel.engine.vats import Vats
+from kernel.errors import NotFoundError, RefError, RejectedError
+from kernel.fetch import BundleCache
+from kernel.refs import (
+    ROOT_VREF,
+    Kref,
+    object_kref,
+    parse_kref,
+    parse_subcluster_id,
+    parse_vat_id,
+    subcluster_id,
+)
+from kernel.refs import (
+    vat_id as vat_name,
+)
+from kernel.workers import Limits, WorkerPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernel.config import ClusterConfig
+    from kernel.engine.settlement import Settlement
+    from kernel.events import Log
+    from kernel.loop import Loop
+    from kernel.store import Store
+    from kernel.store.subclusters import QuarantineRecord, SubclusterRecord
+    from kernel.store.vats import VatRecord
+    from kernel.workers import Confinement
+
+
+class Kernel:
+    """One kernel over one open store; call :meth:`restore`, :meth:`open_channels` and :meth:`run`, in that order."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        loop: Loop,
+        log: Log,
+        bundles_dir: str,
+        options: KernelOptions | None = None,
+    ) -> None:
+        """Make a kernel.
+
+        Args:
+            store: Its store; the caller closes it after the kernel.
+            loop: Where it waits.
+            log: Where it reports.
+            bundles_dir: Absolute path of the directory for pinned bundles; made when first needed.
+            options: Its bounds.
+
+        Raises:
+            ConfinementError: Confinement is required and this machine has none.
+        """
+        options = options or KernelOptions()
+        self._store = store
+        self._pool = WorkerPool(
+            loop, log, limits=Limits(memory_bytes=options.memory_bytes), require_confinement=options.require_confinement
+        )
+        self._batch = Batch(store, loop, log)
+        self._router = Router(store, self._batch, loop)
+        self._bundles = Bundles(store, self._batch, BundleCache(bundles_dir), loop, log, options)
+        incarnations = Incarnations(store, self._batch, self._router, self._bundles)
+        self._vats = Vats(store, self._batch, self._router, self._bundles, incarnations, self._pool, loop, log, options)
+        self._channels = Channels(self._batch, self._router, loop, log)
+        self._termination = Termination(store, self._batch, self._router, self._vats, self._channels, self._bundles)
+        self._launcher = Launcher(
+            store,
+            self._batch,
+            self._router,
+            self._bundles,
+            self._vats,
+            self._channels,
+            self._termination,
+            loop,
+            log,
+            options,
+        )
+        self._quarantine = Quarantine(
+            store,
+            self._batch,
+            self._bundles,
+            self._vats,
+            self._channels,
+            self._launcher,
+            self._termination,
+            loop,
+            log,
+        )
+        self._restore = Restore(
+            store,
+            self._batch,
+            self._router,
+            self._bundles,
+            self._vats,
+            self._channels,
+            self._quarantine,
+            self._termination,
+            log,
+        )
+        self._batch.reset_workers = lambda _error: self._vats.restart_after_loss()
+        self._router.work_for = self._vats.poke
+        self._router.call_channel = self._channels.call
+        self._router.quarantine_of_vat = self._quarantine.of_vat
+        self._vats.may_run = self._quarantine.may_run
+        self._vats.start_failed = self._quarantine.on_start_failed
+
+    # --- life ---
+
+    def restore(self, progress: Callable[[int, int], object] = lambda _done, _total: None) -> RestoreReport:
+        """Decide which persisted subclusters can run; those that cannot are quarantined and never end the restore.
+
+        Raises:
+            StoreError: The store failed as a whole.
+        """
+        return self._restore.run(progress)
+
+    def open_channels(self) -> None:
+        """Open the IO channels of persisted subclusters; a failing one quarantines its subcluster.
+
+        Raises:
+            StoreError: The store failed as a whole.
+        """
+        self._restore.open_channels()
+
+    def run(self) -> None:
+        """Begin to deliver."""
+        self._vats.run()
+        self._quarantine.retry_starts()
+
+    def close(self) -> None:
+        """End workers and channels; what was not delivered waits for the next start.
+
+        Raises:
+            StoreError: The last commit failed; what it held was never acknowledged.
+        """
+        try:
+            self._batch.commit()
+        finally:
+            self._vats.close()
+            self._channels.close()
+            self._pool.close()
+
+    def confinement(self) -> Confinement:
+        """Say whether, and why not, the operating system confines vats here."""
+        return self._pool.confinement()
+
+    # --- subclusters ---
+
+    async def launch_subcluster(self, config: ClusterConfig) -> dict[str, Any]:
+        """Launch a subcluster; see :meth:`kernel.engine.launch.Launcher.launch`."""
+        return await self._launcher.launch(config)
+
+    async def terminate_subcluster(self, name: str) -> None:
+        """Remove a subcluster, running or quarantined, with all that it has.
+
+        Raises:
+            NotFoundError: There is no such subcluster.
+            StoreError: The store failed; nothing was removed.
+        """
+        record = self._subcluster(name)
+        self._termination.remove_subcluster(record.id)
+        self._quarantine.forget(record.id)
+
+    async def terminate_vat(self, name: str) -> None:
+        """Remove one vat; a subcluster whose last vat goes, goes with it.
+
+        Raises:
+            NotFoundError: There is no such vat.
+            StoreError: The store failed; nothing was removed.
+        """
+        vat = self._vat(name)
+        if len(self._store.vats.of_subcluster(vat.subcluster_id)) == 1:
+            await self.terminate_subcluster(subcluster_id(vat.subcluster_id))
+        else:
+            self._termination.remove_vat(vat)
+
+    async def terminate_all_vats(self) -> None:
+        """Remove every subcluster."""
+        for record in self._records():
+            await self.terminate_subcluster(subcluster_id(record.id))
+
+    async def restart_vat(self, name: str) -> None:
+        """End a vat's worker and start a new incarnation from its baggage.
+
+        Raises:
+            NotFoundError: There is no such vat.
+            QuarantinedError: Its subcluster is quarantined.
+            VatError: It does not start; its subcluster is now quarantined.
+        """
+        vat = self._runnable_vat(name)
+        self._vats.drop(vat.id)
+        self._vats.end_incarnation(vat.id)
+        await self._vats.start(vat.id)
+
+    async def ping_vat(self, name: str) -> str:
+        """Ask a vat for a sign of life, starting it if need be; gives ``"pong"``.
+
+        Raises:
+            NotFoundError: There is no such vat.
+            QuarantinedError: Its subcluster is quarantined.
+            VatError: It does not start or does not answer.
+        """
+        return await self._vats.ping(self._runnable_vat(name).id)
+
+    async def repair_subcluster(self, name: str, bundles: dict[str, str] | None = None) -> dict[str, Any]:
+        """Let a quarantined subcluster run again; see :meth:`kernel.engine.quarantine.Quarantine.repair`."""
+        return self._describe(await self._quarantine.repair(name, bundles))
+
+    async def prune_subclusters(self, names: list[str] | None, quarantined: bool = False) -> dict[str, Any]:
+        """Remove quarantined subclusters for good; see :meth:`kernel.engine.quarantine.Quarantine.prune`."""
+        return self._quarantine.prune(names, quarantined=quarantined)
+
+    # --- messages ---
+
+    async def queue_message(self, kref: str, method: str, arguments: list[Any]) -> CapData:
+        """Send a message and wait for its answer, which is durable when this returns.
+
+        Args:
+            kref: The object, or a promise for one.
+            method: The method's name.
+            arguments: Plain data.
+
+        Returns:
+            The answer; its slots are krefs.
+
+        Raises:
+            RefError: ``kref`` is malformed.
+            NotFoundError: Nothing has it.
+            RevokedError, QuarantinedError, VatTerminatedError: The target takes no messages, and why.
+            RejectedError: The vat rejected; the message is the vat's own, ``data`` has ``body`` and ``slots``.
+            VatError: The vat was ended while it worked on the message.
+            StoreError: The store failed; the message was not sent.
+        """
+        target = parse_kref(kref)
+        data = encode(arguments)
+        with self._store.reading():
+            error = self._why_no_message(target)
+        if error is not None:
+            raise error
+        with self._batch.unit():
+            result = self._store.promises.insert()
+            answer = self._router.wait_for(result)
+            self._router.send(target, Call(method, data.body, (), result))
+        settlement = await answer
+        if settlement.error is not None:
+            raise settlement.error
+        answered = _outside(settlement)
+        if settlement.rejected:
+            name, message = error_of(answered) or ("", answered.body)
+            raise RejectedError(message, errorName=name, body=answered.body, slots=list(answered.slots))
+        return answered
+
+    def _why_no_message(self, target: Kref) -> Exception | None:
+        if target.kind == "object":
+            return self._router.why_undeliverable(target.number)
+        if self._store.promises.get(target.number) is None:
+            return NotFoundError(f"there is no promise kp{target.number}", kref=f"kp{target.number}")
+        return None
+
+    def revoke(self, kref: str) -> None:
+        """Revoke an object, for good: messages to it are rejected from now on.
+
+        Raises:
+            RefError: ``kref`` is not an object's.
+            NotFoundError: There is no such object.
+            StoreError: The store failed; it is not revoked.
+        """
+        number = self._object(kref)
+        with self._batch.unit():
+            self._store.references.revoke(number)
+        self._batch.commit()
+
+    def is_revoked(self, kref: str) -> bool:
+        """Say whether an object has been revoked.
+
+        Raises:
+            RefError: ``kref`` is not an object's.
+            NotFoundError: There is no such object.
+        """
+        record = self._store.references.object(self._object(kref))
+        assert record is not None
+        return record.revoked
+
+    # --- the store ---
+
+    def status(self) -> dict[str, Any]:
+        """Give the vats and subclusters, as the wire's ``getStatus`` has them."""
+        with self._store.reading():
+            described = [self._describe(record) for record in self._records()]
+        vats = [
+            {"id": vat, "config": entry["config"]["vats"].get(name), "subclusterId": entry["id"]}
+            for entry in described
+            for name, vat in entry["vats"].items()
+        ]
+        return {"vats": vats, "subclusters": described, "remoteComms": {"state": "disconnected"}}
+
+    def collect_garbage(self) -> None:
+        """Remove resolved promises that nothing mentions any more."""
+        with self._batch.unit():
+            for number in self._store.promises.unreferenced():
+                self._router.retired(number)
+            self._router.collect()
+        self._batch.commit()
+
+    async def clear_state(self) -> None:
+        """Remove every subcluster and all that belongs to them; identifiers are not used again.
+
+        Raises:
+            StoreError: The store failed; what is left can be cleared again.
+        """
+        await self.terminate_all_vats()
+        with self._batch.unit():
+            self._store.clear()
+        self._batch.commit()
+
+    def execute_query(self, sql: str) -> list[dict[str, Any]]:
+        """Run one read-only statement on the store; see :meth:`kernel.store.Store.query`."""
+        self._batch.commit()
+        return self._store.query(sql)
+
+    # --- looking things up ---
+
+    def _records(self) -> list[SubclusterRecord]:
+        return [record for record in self._store.subclusters.all() if record.state == "running"]
+
+    def _subcluster(self, name: str) -> SubclusterRecord:
+        record = self._store.subclusters.get(parse_subcluster_id(name))
+        if record is None or record.state != "running":
+            raise NotFoundError(
+                f"there is no subcluster {name}", subclusterId=name, remedy="See 'ocap subcluster list'."
+            )
+        return record
+
+    def _vat(self, name: str) -> VatRecord:
+        vat = self._store.vats.get(parse_vat_id(name))
+        if vat is None:
+            raise NotFoundError(f"there is no vat {name}", vatId=name, remedy="See 'ocap daemon status'.")
+        return vat
+
+    def _runnable_vat(self, name: str) -> VatRecord:
+        vat = self._vat(name)
+        quarantine = self._quarantine.of_vat(vat.id)
+        if quarantine is not None:
+            raise quarantined_error(quarantine)
+        return vat
+
+    def _object(self, kref: str) -> int:
+        ref = parse_kref(kref)
+        if ref.kind != "object":
+            raise RefError(f"{kref} is a promise, not an object", kref=kref, remedy="Give an object's kref, ko<n>.")
+        if self._store.references.object(ref.number) is None:
+            raise NotFoundError(f"there is no object {kref}", kref=kref, remedy="`ocap daemon status` lists the roots.")
+        return ref.number
+
+    def _describe(self, record: SubclusterRecord) -> dict[str, Any]:
+        """Give a subcluster as the wire has it; one whose record cannot be read has an empty configuration."""
+        quarantine = self._quarantine.records.get(record.id)
+        try:
+            config = json.loads(record.config)
+        except ValueError:
+            config = None
+        if not isinstance(config, dict) or not isinstance(config.get("vats"), dict):
+            config = {"bootstrap": None, "vats": {}}
+        vats = {vat.name: vat.id for vat in self._store.vats.of_subcluster(record.id)}
+        root = vats.get(str(config.get("bootstrap")))
+        ref = None if root is None else self._store.references.ref_of(root, ROOT_VREF)
+        return {
+            "id": subcluster_id(record.id),
+            "config": config,
+            "vats": {name: vat_name(number) for name, number in vats.items()},
+            "rootKref": None if ref is None else object_kref(ref.number),
+            "state": "running" if quarantine is None else "quarantined",
+            "quarantine": None if quarantine is None else _quarantine(quarantine),
+        }
+
+
+def _quarantine(record: QuarantineRecord) -> dict[str, Any]:
+    return {
+        "code": record.code,
+        "message": record.message,
+        "remedy": record.remedy,
+        "bundleSpec": record.bundle_spec,
+        "path": record.path,
+        "vat": record.vat,
+        "since": record.since,
+    }
+
+
+def _outside(settlement: Settlement) -> CapData:
+    slots = tuple(f"{'ko' if slot.kind == 'object' else 'kp'}{slot.number}" for slot in settlement.slots)
+    return CapData(settlement.body, slots)

@@ -1,0 +1,40 @@
+"""What a promise is settled with, inside the kernel: CapData whose slots are kernel references."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from kernel.capdata import error_capdata
+
+if TYPE_CHECKING:
+    from kernel.errors import OcapError
+    from kernel.refs import Kref
+
+_SLOT_OPENERS = ('#"$', '#"&')
+
+
+class Settlement(NamedTuple):
+    """A fulfilment or a rejection; ``error`` is the kernel's own reason, where the kernel is the one who rejects."""
+
+    rejected: bool
+    body: str
+    slots: tuple[Kref, ...]
+    error: OcapError | None = None
+
+    def target(self) -> Kref | None:
+        """Give the reference that this is, None when it is data: messages can be sent to a reference only."""
+        if self.rejected or not self.body.startswith(_SLOT_OPENERS):
+            return None
+        digits = self.body[3:].partition(".")[0].rstrip('"')
+        index = int(digits) if digits.isdecimal() else len(self.slots)
+        return self.slots[index] if index < len(self.slots) else None
+
+
+def rejection(error: OcapError) -> Settlement:
+    """Make a rejection of an error of the kernel's; vats see its type and message."""
+    data = error_capdata(type(error).__name__, error.message)
+    return Settlement(True, data.body, (), error)
+
+
+NOTHING = Settlement(False, "#null", ())
+"""The fulfilment with ``None``."""

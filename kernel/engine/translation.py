@@ -1,0 +1,80 @@
+"""Translation between the kernel's references and one vat's own names for them, for the length of one crank.
+
+Names that a delivery introduces stay in memory until the crank commits: a crank that fails leaves no trace in the
+c-list. A vat can name only what it was given: an import that it does not have ends the crank as a breach of protocol.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kernel.errors import RefError, VatProtocolError
+from kernel.refs import Kref, parse_vref
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernel.store import Store
+
+
+class Translation:
+    """A vat's c-list as one crank sees it."""
+
+    def __init__(self, store: Store, vat_id: int, next_import: int) -> None:
+        self._store = store
+        self._vat_id = vat_id
+        self.next_import = next_import
+        self._new: dict[Kref, str] = {}
+        self._new_by_name: dict[str, Kref] = {}
+
+    def to_vat(self, ref: Kref) -> str:
+        """Give the vat's name for a reference, a new one if it has none."""
+        vref = self._new.get(ref) or self._store.references.vref_of(self._vat_id, ref)
+        if vref is None:
+            vref = f"{'o' if ref.kind == 'object' else 'p'}-{self.next_import}"
+            self.next_import += 1
+            self._new[ref] = vref
+            self._new_by_name[vref] = ref
+        return vref
+
+    def all_to_vat(self, refs: Sequence[Kref]) -> list[str]:
+        """Give the vat's names for references."""
+        return [self.to_vat(ref) for ref in refs]
+
+    def store_new(self) -> None:
+        """Put the names that this crank introduced into the c-list; call it inside the crank's unit."""
+        for ref, vref in self._new.items():
+            self._store.references.insert_entry(self._vat_id, vref, ref)
+
+    def to_kernel(self, vref: object) -> Kref:
+        """Give what the vat means by a name; a name of its own that is new makes a new object or promise.
+
+        Raises:
+            VatProtocolError: The name is malformed, or an import that the vat was never given.
+        """
+        try:
+            parsed = parse_vref(vref)
+        except RefError as error:
+            raise VatProtocolError(
+                f"the vat named a reference {str(vref)[:80]!r}", remedy="Its code is broken."
+            ) from error
+        assert isinstance(vref, str)
+        known = self._new_by_name.get(vref) or self._store.references.ref_of(self._vat_id, vref)
+        if known is not None:
+            return known
+        if not parsed.exported:
+            raise VatProtocolError(
+                f"the vat named {vref}, a reference that it was not given", remedy="Its code is broken or hostile."
+            )
+        number = (
+            self._store.references.insert_object(self._vat_id)
+            if parsed.kind == "object"
+            else self._store.promises.insert(decider=self._vat_id)
+        )
+        ref = Kref(parsed.kind, number)
+        self._store.references.insert_entry(self._vat_id, vref, ref)
+        return ref
+
+    def all_to_kernel(self, vrefs: Sequence[object]) -> tuple[Kref, ...]:
+        """Give what the vat means by some names."""
+        return tuple(self.to_kernel(vref) for vref in vrefs)

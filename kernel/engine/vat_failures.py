@@ -1,0 +1,82 @@
+"""The ways in which a vat fails, in words: one function each, giving the typed error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kernel.errors import VatDiedError, VatInitError, VatInitTimeoutError, VatTimeoutError
+from kernel.refs import vat_id as vat_name
+
+if TYPE_CHECKING:
+    from kernel.workers import WorkerExit
+
+
+def init_expired(vat: int, name: str, seconds: float) -> VatInitTimeoutError:
+    """The vat did not finish starting within so many seconds."""
+    return VatInitTimeoutError(
+        f"vat {vat_name(vat)} ({name}) did not start within {seconds:g} s",
+        vat=name,
+        vatId=vat_name(vat),
+        remedy="Look for an endless loop in the bundle's top level or in build_root_object.",
+    )
+
+
+def init_failed(vat: int, name: str, detail: dict[str, Any]) -> VatInitError:
+    """The vat's code raised while it was starting; ``detail`` has type, message and traceback."""
+    kind, message = detail.get("type", "Exception"), detail.get("message") or "no message was given"
+    return VatInitError(
+        f"vat {vat_name(vat)} ({name}) failed while starting: {kind}: {message}",
+        vat=name,
+        vatId=vat_name(vat),
+        traceback=detail.get("traceback"),
+        remedy="Mend the bundle's code, bundle it again and repair or launch the subcluster.",
+    )
+
+
+def died_starting(vat: int, name: str, exit_: WorkerExit) -> VatInitError:
+    """The vat's worker ended while it was starting."""
+    return VatInitError(
+        f"the worker of vat {vat_name(vat)} ({name}) ended while it was starting: {exit_.reason}",
+        vat=name,
+        vatId=vat_name(vat),
+        signal=exit_.signal,
+        exitStatus=exit_.status,
+        remedy="See the daemon's log.",
+    )
+
+
+def died(vat: int, name: str, exit_: WorkerExit) -> VatDiedError:
+    """The vat's worker ended while it ran."""
+    return VatDiedError(
+        f"the worker of vat {vat_name(vat)} ({name}) ended: {exit_.reason}",
+        vat=name,
+        vatId=vat_name(vat),
+        signal=exit_.signal,
+        exitStatus=exit_.status,
+        remedy="The vat starts again from its baggage at its next message.",
+    )
+
+
+def ended(vat: int, name: str) -> VatDiedError:
+    """The kernel ended the vat's worker."""
+    return VatDiedError(f"vat {vat_name(vat)} ({name}) was ended", vat=name, vatId=vat_name(vat), remedy="Try again.")
+
+
+def delivery_expired(vat: int, name: str, seconds: float) -> VatTimeoutError:
+    """The vat did not finish a delivery within so many seconds."""
+    return VatTimeoutError(
+        f"vat {vat_name(vat)} ({name}) did not finish a delivery within {seconds:g} s and was ended",
+        vat=name,
+        vatId=vat_name(vat),
+        remedy="Look for an endless loop in the method; the vat starts again from its baggage.",
+    )
+
+
+def ping_expired(vat: int, name: str, seconds: float) -> VatTimeoutError:
+    """The vat did not answer a ping within so many seconds."""
+    return VatTimeoutError(
+        f"vat {vat_name(vat)} ({name}) did not answer a ping within {seconds:g} s",
+        vat=name,
+        vatId=vat_name(vat),
+        remedy="It is busy with a delivery, or hangs; a delivery has its own deadline.",
+    )

@@ -1,0 +1,377 @@
+"""Running vats: a worker process each, started when something first waits for the vat, given one delivery at a time.
+
+Vats run side by side; one that hangs costs its own deadline and nobody else's.  A vat that dies, hangs or breaks the
+protocol during a delivery loses that delivery (its sender gets the reason, so a poison message cannot loop) and its
+incarnation; the next delivery starts a new incarnation from the baggage.  What an incarnation still had to resolve is
+rejected when it ends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kernel.engine import vat_failures as failures
+from kernel.engine.crank import Counters, Crank
+from kernel.engine.settlement import rejection
+from kernel.engine.translation import Translation
+from kernel.errors import NotFoundError, OcapError, StoreError, VatError, VatProtocolError
+from kernel.refs import Kref
+from kernel.refs import vat_id as vat_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernel.engine.batch import Batch
+    from kernel.engine.bundles import Bundles
+    from kernel.engine.incarnations import Incarnations
+    from kernel.engine.options import KernelOptions
+    from kernel.engine.router import Router
+    from kernel.events import Log
+    from kernel.loop import Future, Loop, TimerHandle
+    from kernel.store import Store
+    from kernel.store.deliveries import DeliveryRecord
+    from kernel.workers import Worker, WorkerExit, WorkerPool
+
+
+class VatProcess:
+    """One incarnation of a vat in its worker."""
+
+    def __init__(self, vat_id: int, name: str) -> None:
+        self.vat_id = vat_id
+        self.name = name
+        self.worker: Worker | None = None
+        self.started: Future[None] | None = None
+        self.next_import = 1
+        self.delivery: DeliveryRecord | None = None
+        self.names: Translation | None = None
+        self.timer: TimerHandle | None = None
+        self.pings: list[Future[str]] = []
+        self.ready = False
+        self.ended = False
+
+    def stop_timer(self) -> None:
+        """Let the deadline of what just ended pass without effect."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+class Vats:
+    """The vats that run; see the head of this module."""
+
+    def __init__(
+        self,
+        store: Store,
+        batch: Batch,
+        router: Router,
+        bundles: Bundles,
+        incarnations: Incarnations,
+        pool: WorkerPool,
+        loop: Loop,
+        log: Log,
+        options: KernelOptions,
+    ) -> None:
+        self._store = store
+        self._batch = batch
+        self._router = router
+        self._bundles = bundles
+        self._incarnations = incarnations
+        self._pool = pool
+        self._loop = loop
+        self._log = log
+        self._options = options
+        self._processes: dict[int, VatProcess] = {}
+        self._poked: set[int] = set()
+        self._running = False
+        self.may_run: Callable[[int], bool] = lambda _vat_id: True
+        self.start_failed: Callable[[int, OcapError], object] = lambda _vat_id, _error: None
+
+    def run(self) -> None:
+        """Begin to deliver what waits."""
+        self._running = True
+        for vat_id in self._store.deliveries.vats_with_work():
+            self.poke(vat_id)
+
+    def poke(self, vat_id: int) -> None:
+        """Say that something may wait for a vat."""
+        if vat_id not in self._poked:
+            self._poked.add(vat_id)
+            self._loop.call_soon(self._dispatch, vat_id)
+
+    def process_ids(self) -> dict[int, int | None]:
+        """Give the process id of each vat that has a worker (None while it is being made)."""
+        return {vat_id: process.worker.pid for vat_id, process in self._processes.items() if process.worker}
+
+    # --- starting ---
+
+    async def start(self, vat_id: int) -> VatProcess:
+        """Have a vat running: start it, or wait until its start is done.
+
+        Raises:
+            BundleError: Its bundle cannot be had.
+            VatInitError: Its code failed, or its worker ended.
+            VatInitTimeoutError: It did not start in time.
+            NotFoundError: There is no such vat.
+        """
+        process = self._processes.get(vat_id)
+        if process is None:
+            process = self._begin_start(vat_id)
+        assert process.started is not None
+        await process.started
+        return process
+
+    def _begin_start(self, vat_id: int) -> VatProcess:
+        record = self._store.vats.get(vat_id)
+        if record is None:
+            raise NotFoundError(f"there is no vat {vat_name(vat_id)}", vatId=vat_name(vat_id))
+        process = VatProcess(vat_id, record.name)
+        process.started = self._loop.create_future()
+        # Somebody always reads the outcome: those who wait, and the dispatcher through start_failed.
+        process.started.add_done_callback(lambda _future: None)
+        self._processes[vat_id] = process
+        self._loop.spawn(self._start(process)).add_done_callback(lambda future: future.result())
+        return process
+
+    async def _start(self, process: VatProcess) -> None:
+        assert process.started is not None
+        try:
+            bundle = await self._bundles.load(process.vat_id)
+            if process.ended:
+                return
+            frame, process.next_import = self._incarnations.begin(process.vat_id, bundle)
+            worker = self._pool.start(process.name)
+            process.worker = worker
+            worker.on_frame = lambda received: self._on_frame(process, received)
+            worker.on_exit = lambda exit_: self._on_exit(process, exit_)
+            worker.send(frame)
+            process.timer = self._loop.call_later(self._options.init_timeout, self._init_expired, process)
+        except OcapError as error:
+            self._fail_start(process, error)
+
+    def end_incarnation(self, vat_id: int) -> None:
+        """Do what the end of an incarnation asks for, as a unit of its own.
+
+        Raises:
+            StoreError: The store failed; the next start does it again.
+        """
+        with self._batch.unit():
+            self._incarnations.end(vat_id)
+
+    def _init_expired(self, process: VatProcess) -> None:
+        self._fail_start(process, failures.init_expired(process.vat_id, process.name, self._options.init_timeout))
+
+    def _fail_start(self, process: VatProcess, error: OcapError) -> None:
+        if process.ended:
+            return
+        self.drop(process.vat_id)
+        assert process.started is not None
+        if not process.started.done():
+            process.started.set_exception(error)
+        self.start_failed(process.vat_id, error)
+
+    # --- ending ---
+
+    def drop(self, vat_id: int) -> None:
+        """End a vat's worker at once and forget it; what it did not answer waits for its next incarnation."""
+        process = self._processes.pop(vat_id, None)
+        if process is None:
+            return
+        process.ended = True
+        process.ready = False
+        process.stop_timer()
+        if process.worker is not None:
+            process.worker.kill()
+        gone = failures.ended(vat_id, process.name)
+        for ping in process.pings:
+            ping.set_exception(gone)
+        process.pings.clear()
+        if process.worker is None and process.started is not None and not process.started.done():
+            process.started.set_exception(gone)
+
+    def drop_all(self) -> None:
+        """End every worker at once and forget it."""
+        for vat_id in list(self._processes):
+            self.drop(vat_id)
+
+    def restart_after_loss(self) -> None:
+        """Forget workers that saw what was then undone; deliveries begin anew from what is durable."""
+        self.drop_all()
+        self._poked.clear()
+        if self._running:
+            self._loop.call_soon(self.run)
+
+    def close(self) -> None:
+        """Deliver nothing any more and end every worker."""
+        self._running = False
+        self.drop_all()
+
+    # --- delivering ---
+
+    def _dispatch(self, vat_id: int) -> None:
+        self._poked.discard(vat_id)
+        if not self._running or not self.may_run(vat_id):
+            return
+        process = self._processes.get(vat_id)
+        if process is not None and (not process.ready or process.delivery is not None):
+            return
+        delivery = self._store.deliveries.first(vat_id)
+        if delivery is None:
+            return
+        if process is None:
+            try:
+                self._begin_start(vat_id)
+            except NotFoundError:
+                return  # terminated since it was poked; its deliveries went with it
+        elif delivery.kind == "notify":
+            self._deliver_notify(process, delivery)
+        else:
+            self._deliver_message(process, delivery)
+
+    def _deliver_message(self, process: VatProcess, delivery: DeliveryRecord) -> None:
+        names = Translation(self._store, process.vat_id, process.next_import)
+        message = {
+            "target": names.to_vat(delivery.target),
+            "method": delivery.method,
+            "args": {"body": delivery.body, "slots": names.all_to_vat(self._store.deliveries.slots(delivery.id))},
+            "result": None if delivery.result is None else names.to_vat(Kref("promise", delivery.result)),
+        }
+        self._deliver(process, delivery, names, ["message", message])
+
+    def _deliver_notify(self, process: VatProcess, delivery: DeliveryRecord) -> None:
+        names = Translation(self._store, process.vat_id, process.next_import)
+        number = delivery.target.number
+        promise = self._store.promises.get(number)
+        vref = self._store.references.vref_of(process.vat_id, delivery.target)
+        if promise is None or vref is None or promise.body is None:
+            with self._batch.unit():  # the vat has forgotten the promise meanwhile: no news for it
+                self._store.deliveries.delete(delivery.id)
+            self.poke(process.vat_id)
+            return
+        value = {"body": promise.body, "slots": names.all_to_vat(self._store.promises.slots(number))}
+        resolution = [vref, promise.state == "rejected", value]
+        self._deliver(process, delivery, names, ["notify", {"resolutions": [resolution]}])
+
+    def _deliver(self, process: VatProcess, delivery: DeliveryRecord, names: Translation, frame: list[Any]) -> None:
+        assert process.worker is not None
+        process.delivery = delivery
+        process.names = names
+        process.timer = self._loop.call_later(self._options.delivery_timeout, self._delivery_expired, process)
+        process.worker.send(frame)
+
+    def _delivery_expired(self, process: VatProcess) -> None:
+        error = failures.delivery_expired(process.vat_id, process.name, self._options.delivery_timeout)
+        self._abort_delivery(process, error)
+
+    def _abort_delivery(self, process: VatProcess, error: VatError) -> None:
+        """End a vat that failed during a delivery; the delivery is answered with the reason and not made again."""
+        delivery = process.delivery
+        self.drop(process.vat_id)
+        self._log.warning(
+            "vat.ended",
+            vatId=vat_name(process.vat_id),
+            vat=process.name,
+            code=error.code,
+            method=delivery.method if delivery is not None else None,
+            error=error.message,
+        )
+        try:
+            with self._batch.unit():
+                if delivery is not None:
+                    self._store.deliveries.delete(delivery.id)
+                    if delivery.result is not None:
+                        self._router.resolve(delivery.result, rejection(error))
+                self._incarnations.end(process.vat_id)
+        except StoreError:
+            return  # undone and reported by the batch; the delivery is made again
+        self.poke(process.vat_id)
+
+    # --- what workers say ---
+
+    def _on_frame(self, process: VatProcess, frame: list[Any]) -> None:
+        if process.ended:
+            return
+        kind = frame[0] if frame and isinstance(frame[0], str) else ""
+        if kind == "log":
+            self._on_log(process, frame)
+        elif kind == "pong":
+            pings, process.pings = process.pings, []
+            for ping in pings:
+                ping.set_result("pong")
+        elif kind == "started" and not process.ready:
+            self._on_started(process)
+        elif kind == "failed" and not process.ready:
+            self._on_failed(process, frame)
+        elif kind == "done" and process.delivery is not None:
+            self._on_done(process, frame)
+        else:
+            self._breach(process, VatProtocolError(f"the vat's worker sent an unexpected frame {kind[:80]!r}"))
+
+    def _on_started(self, process: VatProcess) -> None:
+        process.stop_timer()
+        process.ready = True
+        assert process.started is not None
+        process.started.set_result(None)
+        self._log.debug("vat.started", vatId=vat_name(process.vat_id), vat=process.name)
+        self.poke(process.vat_id)
+
+    def _on_failed(self, process: VatProcess, frame: list[Any]) -> None:
+        detail = frame[1] if len(frame) > 1 and isinstance(frame[1], dict) else {}
+        self._fail_start(process, failures.init_failed(process.vat_id, process.name, detail))
+
+    def _on_done(self, process: VatProcess, frame: list[Any]) -> None:
+        delivery, names = process.delivery, process.names
+        assert delivery is not None
+        assert names is not None
+        crank = Crank(self._store, self._router, process.vat_id, delivery, names)
+        try:
+            with self._batch.unit():
+                counters: Counters = crank.apply(frame)
+                self._store.vats.advance(process.vat_id, *counters, names.next_import)
+        except VatProtocolError as error:
+            self._breach(process, error)
+            return
+        except StoreError:
+            return  # undone and reported by the batch, which has forgotten this worker
+        process.stop_timer()
+        process.next_import = names.next_import
+        process.delivery = process.names = None
+        self.poke(process.vat_id)
+
+    def _on_log(self, process: VatProcess, frame: list[Any]) -> None:
+        detail = frame[1] if len(frame) > 1 and isinstance(frame[1], dict) else {}
+        write = self._log.warning if detail.get("level") in ("warning", "error") else self._log.info
+        write("vat.log", vatId=vat_name(process.vat_id), vat=process.name, text=str(detail.get("text", "")))
+
+    def _breach(self, process: VatProcess, error: VatProtocolError) -> None:
+        error.data.update(vat=process.name, vatId=vat_name(process.vat_id))
+        if process.ready:
+            self._abort_delivery(process, error)
+        else:
+            self._fail_start(process, error)
+
+    def _on_exit(self, process: VatProcess, exit_: WorkerExit) -> None:
+        if process.ended:
+            return
+        if process.ready:
+            self._abort_delivery(process, failures.died(process.vat_id, process.name, exit_))
+        else:
+            self._fail_start(process, failures.died_starting(process.vat_id, process.name, exit_))
+
+    async def ping(self, vat_id: int) -> str:
+        """Ask a vat's worker for a sign of life, starting it if need be; gives ``"pong"``."""
+        process = await self.start(vat_id)
+        assert process.worker is not None
+        answer: Future[str] = self._loop.create_future()
+        process.pings.append(answer)
+        process.worker.send(["ping"])
+        timer = self._loop.call_later(self._options.delivery_timeout, self._ping_expired, process, answer)
+        try:
+            return await answer
+        finally:
+            timer.cancel()
+
+    def _ping_expired(self, process: VatProcess, answer: Future[str]) -> None:
+        if answer in process.pings:
+            process.pings.remove(answer)
+            error = failures.ping_expired(process.vat_id, process.name, self._options.delivery_timeout)
+            answer.set_exception(error)

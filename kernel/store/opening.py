@@ -1,0 +1,197 @@
+"""Opening a store: whose file is it, which version, is it whole?
+
+A file that is not ours, or is of a newer version, is recognised from its header before SQLite opens it, and is not
+touched: SQLite writes to a database merely by opening it where a write-ahead log is left.  The header's layout is
+that of https://sqlite.org/fileformat2.html#the_database_header.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+
+from kernel.errors import (
+    StoreCorruptError,
+    StoreError,
+    StoreForeignError,
+    StoreFullError,
+    StoreLockedError,
+    StoreNewerError,
+)
+from kernel.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
+
+_MAGIC = b"SQLite format 3\x00"
+_HEADER_BYTES = 100
+_BUSY_SECONDS = 1.0
+
+_ASIDE = "Move the file away and start again with an empty store, or restore it from a backup."
+
+
+def check_header(path: str) -> None:
+    """Refuse a file that is not a store of ours, or of a newer version, without changing it in any way.
+
+    Args:
+        path: The store's absolute path; it need not exist.
+
+    Raises:
+        StoreForeignError: Something else is there: another program's database, a directory, a device.
+        StoreNewerError: The store has a higher schema version than this kernel knows.
+        StoreCorruptError: It is neither a database nor empty.
+        StoreError: It cannot be read.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise StoreForeignError(
+                f"the store {path} is a link to nothing",
+                path=path,
+                remedy="Remove the link, or bring back what it points to.",
+            ) from None
+        return
+    except OSError as error:
+        raise StoreError(
+            f"the store {path} cannot be opened: {error.strerror}",
+            path=path,
+            remedy="Give the daemon's user access to the file.",
+        ) from error
+    try:
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+            raise StoreForeignError(f"the store {path} is {kind}", path=path, remedy="Move it out of the way.")
+        header = os.read(fd, _HEADER_BYTES)
+    except OSError as error:
+        raise StoreError(
+            f"the store {path} cannot be read: {error.strerror}", path=path, remedy="Check the disk."
+        ) from error
+    finally:
+        os.close(fd)
+    if not header:
+        return
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+        raise StoreCorruptError(
+            f"the store {path} is damaged: it does not begin as an SQLite database does", path=path, remedy=_ASIDE
+        )
+    owner = int.from_bytes(header[68:72], "big")
+    version = int.from_bytes(header[60:64], "big")
+    if owner != APPLICATION_ID:
+        raise StoreForeignError(
+            f"the store {path} is another program's database (application_id {owner:#010x}, "
+            f"expected {APPLICATION_ID:#010x}); it was not touched",
+            path=path,
+            remedy="Choose another home directory, or move the file away.",
+        )
+    _refuse_newer(path, version)
+
+
+def _refuse_newer(path: str, version: int) -> None:
+    if version > SCHEMA_VERSION:
+        raise StoreNewerError(
+            f"the store {path} has schema version {version}, this kernel knows versions up to {SCHEMA_VERSION}; "
+            "it was not touched",
+            path=path,
+            version=version,
+            supported=SCHEMA_VERSION,
+            remedy="Run the kernel version that wrote it, or a newer one.",
+        )
+
+
+def open_connection(path: str) -> tuple[sqlite3.Connection, bool]:
+    """Open or create the store's database.
+
+    Args:
+        path: The store's absolute path; its directory exists.
+
+    Returns:
+        A connection in autocommit mode with ``synchronous=FULL``, foreign keys enforced and a write-ahead log; and
+        whether the store is new.
+
+    Raises:
+        StoreError: One of its kinds, naming the path; a file that is refused is unchanged.
+    """
+    check_header(path)
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    try:
+        created = _prepare(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        raise translate(error, path) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection, created
+
+
+def _prepare(connection: sqlite3.Connection, path: str) -> bool:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    _refuse_newer(path, version)
+    created = version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    if version == 0 and not created:
+        raise StoreCorruptError(f"the store {path} has tables but no schema version", path=path, remedy=_ASIDE)
+    connection.execute("PRAGMA synchronous = FULL")
+    if version < SCHEMA_VERSION:
+        # The first pages are written before the write-ahead log is switched on, so that the header of even the youngest
+        # store says whose it is.
+        migrate(connection, version)
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StoreError(
+            f"the store {path} cannot have a write-ahead log (journal mode stays {mode!r})",
+            path=path,
+            remedy="Keep the home directory on a local file system.",
+        )
+    connection.execute("PRAGMA foreign_keys = ON")
+    _check_tables(connection, path)
+    return created
+
+
+def _check_tables(connection: sqlite3.Connection, path: str) -> None:
+    """Read the first pages of every table: damage there must be found at start, not at the first message."""
+    for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+        connection.execute(f'SELECT * FROM "{name}" LIMIT 1').fetchone()
+    for table in ("subclusters", "vats", "bundles", "deliveries", "clist"):
+        try:
+            connection.execute(f"SELECT 1 FROM {table} LIMIT 1")
+        except sqlite3.OperationalError as error:
+            raise StoreCorruptError(f"the store {path} is damaged: {error}", path=path, remedy=_ASIDE) from error
+
+
+def translate(error: sqlite3.Error, path: str) -> StoreError:
+    """Make SQLite's error one of ours, with the path and what to do.
+
+    Args:
+        error: What SQLite raised.
+        path: The store's path.
+
+    Returns:
+        The error to raise from it.
+    """
+    name = getattr(error, "sqlite_errorname", "") or ""
+    detail = f"{error}" + (f" ({name})" if name else "")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return StoreCorruptError(f"the store {path} is damaged: {detail}", path=path, sqlite=name, remedy=_ASIDE)
+    if name.startswith("SQLITE_FULL"):
+        return StoreFullError(
+            f"the disk that holds the store {path} is full: {detail}",
+            path=path,
+            sqlite=name,
+            remedy="Make room on the disk and try again; nothing of the operation was kept.",
+        )
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreLockedError(
+            f"another process holds the store {path}: {detail}",
+            path=path,
+            sqlite=name,
+            remedy=f"Find it with 'fuser {path}' and end it.",
+        )
+    return StoreError(
+        f"the store {path} failed: {detail}",
+        path=path,
+        sqlite=name,
+        remedy="Check the disk and the file's permissions.",
+    )

@@ -1,0 +1,86 @@
+"""Records of subclusters and of their quarantines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+class SubclusterRecord(NamedTuple):
+    """A launched subcluster; ``config`` is the JSON text of its configuration."""
+
+    id: int
+    state: str
+    config: str
+
+
+class QuarantineRecord(NamedTuple):
+    """Why a subcluster does not run; ``since`` is an ISO 8601 time in UTC."""
+
+    subcluster_id: int
+    code: str
+    message: str
+    remedy: str | None
+    vat: str | None
+    bundle_spec: str | None
+    path: str | None
+    since: str
+
+
+_COLUMNS = "subcluster_id, code, message, remedy, vat, bundle_spec, path, since"
+
+
+class Subclusters:
+    """The tables ``subclusters`` and ``quarantines``."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def insert(self, config: str, launched_at: str) -> int:
+        """Store a subcluster that is being launched; gives its id."""
+        cursor = self._connection.execute(
+            "INSERT INTO subclusters (state, config, launched_at) VALUES ('launching', ?, ?)", (config, launched_at)
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def set_running(self, subcluster_id: int) -> None:
+        """Say that the launch is complete."""
+        self._connection.execute("UPDATE subclusters SET state = 'running' WHERE id = ?", (subcluster_id,))
+
+    def set_config(self, subcluster_id: int, config: str) -> None:
+        """Replace the configuration (a repair may name another bundle)."""
+        self._connection.execute("UPDATE subclusters SET config = ? WHERE id = ?", (config, subcluster_id))
+
+    def get(self, subcluster_id: int) -> SubclusterRecord | None:
+        """Give one subcluster."""
+        row = self._connection.execute(
+            "SELECT id, state, config FROM subclusters WHERE id = ?", (subcluster_id,)
+        ).fetchone()
+        return None if row is None else SubclusterRecord(*row)
+
+    def all(self) -> list[SubclusterRecord]:
+        """Give every subcluster, oldest first."""
+        rows = self._connection.execute("SELECT id, state, config FROM subclusters ORDER BY id")
+        return [SubclusterRecord(*row) for row in rows]
+
+    def delete(self, subcluster_id: int) -> None:
+        """Remove a subcluster; its vats, their c-lists and baggage go with it."""
+        self._connection.execute("DELETE FROM subclusters WHERE id = ?", (subcluster_id,))
+
+    def quarantine(self, record: QuarantineRecord) -> None:
+        """Store why a subcluster does not run, in place of an earlier reason."""
+        self._connection.execute(
+            f"INSERT OR REPLACE INTO quarantines ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", tuple(record)
+        )
+
+    def release(self, subcluster_id: int) -> None:
+        """Remove the quarantine of a subcluster."""
+        self._connection.execute("DELETE FROM quarantines WHERE subcluster_id = ?", (subcluster_id,))
+
+    def quarantines(self) -> dict[int, QuarantineRecord]:
+        """Give every quarantine by subcluster."""
+        rows = self._connection.execute(f"SELECT {_COLUMNS} FROM quarantines ORDER BY subcluster_id")
+        return {row[0]: QuarantineRecord(*row) for row in rows}
