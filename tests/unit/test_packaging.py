@@ -59,7 +59,7 @@ def test_what_is_needed_only_on_linux_is_asked_for_only_there(project: dict[str,
 
 
 @pytest.mark.parametrize(
-    "module", ["kernel.cli", "kernel.daemon.ensure", "kernel.daemon.client", "kernel.daemon.entry"]
+    "module", ["kernel.cli", "kernel.daemon.ensure", "kernel.daemon.client", "kernel.daemon.__main__"]
 )
 def test_starting_imports_nothing_heavy(module: str) -> None:
     script = (

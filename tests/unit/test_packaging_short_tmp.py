@@ -1,0 +1,72 @@
+"""The folder that tests work in is short, goes away, and tells on those who stay in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+CONFTEST = (Path(__file__).parents[2] / "conftest.py").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    impatient = CONFTEST.replace("SETTLE_SECONDS = 2.0", "SETTLE_SECONDS = 0.2")
+    assert impatient != CONFTEST
+    pytester.makeconftest(impatient)
+    return pytester
+
+
+def test_a_socket_fits_into_it_and_nothing_of_it_remains(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import os, pathlib
+
+        def test_it(short_tmp):
+            assert len(os.fsencode(short_tmp)) < 30
+            (short_tmp / "locked").mkdir()
+            (short_tmp / "locked" / "file").write_text("x")
+            (short_tmp / "locked").chmod(0)
+            pathlib.Path("folder.txt").write_text(str(short_tmp))
+        """
+    )
+    project.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    assert not Path((project.path / "folder.txt").read_text()).exists()
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        pytest.param("cwd=short_tmp", "import time; time.sleep(60)", id="its working directory"),
+        pytest.param("", "f = open(folder + '/f', 'w'); import time; time.sleep(60)", id="an open file"),
+        pytest.param(
+            "",
+            "import socket, time; s = socket.socket(socket.AF_UNIX); s.bind(folder + '/s'); time.sleep(60)",
+            id="a socket",
+        ),
+    ],
+)
+def test_a_process_left_in_it_fails_the_test_and_is_ended(project: pytest.Pytester, where: str, what: str) -> None:
+    project.makepyfile(
+        f"""
+        import subprocess, sys
+
+        def test_it(short_tmp):
+            script = "folder = sys.argv[1]; print(flush=True); " + {what!r}
+            child = subprocess.Popen(
+                [sys.executable, "-c", "import sys; " + script, str(short_tmp)], stdout=subprocess.PIPE, {where}
+            )
+            child.stdout.readline()
+            child.stdout.close()
+            while {"bool(0)" if where else "not list(short_tmp.iterdir())"}:
+                pass
+            test_it.child = child
+
+        def test_that_it_was_ended():
+            if hasattr(test_it, "child"):
+                assert test_it.child.wait(10) == -9
+        """
+    )
+    result = project.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:randomly")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*left behind in /tmp/oc-*: pid *"])
