@@ -1,0 +1,386 @@
+"""Liveslots: one incarnation of a vat, between its objects and the references that the kernel knows.
+
+A crank is one delivery and all that follows from it inside the vat: it lasts until every coroutine waits for a
+promise that the kernel has to settle. What the vat does meanwhile is collected as syscalls and handed over at the end
+of the crank, all at once.
+
+Exports of this vat are named ``o+n`` and ``p+n``, by its own count; imports ``o-n`` and ``p-n``, by the kernel's. A
+promise that is settled, by whichever side, is forgotten by both right then; passed on later it goes out as a new
+promise that is settled in the same breath.
+
+Invariants: one reference is one object for the whole incarnation; a delivery's result is settled exactly once; an
+error in the vat's code rejects the result that it concerns and harms nothing else. This module knows nothing of pipes
+and processes.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from functools import partial
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from kernel.capdata import RemoteError, decode, encode
+from kernel.errors import CapDataError, VatProtocolError
+from kernel.refs import ROOT_VREF
+from kernel.vat.baggage import Baggage
+from kernel.vat.exo import Exo, interface_of, invoke
+from kernel.vat.references import FULFILLED, PENDING, REJECTED, Presence, Promise, raisable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from kernel.capdata import CapData, SlotOf
+
+CRANK_BYTES = 12 * 1024 * 1024
+"""How many bytes one crank may send, all its syscalls together."""
+
+_SYSCALL_BYTES = 256  # a syscall without its CapData
+
+
+class Liveslots:
+    """One incarnation of a vat; see the head of this module."""
+
+    def __init__(
+        self,
+        *,
+        next_export: int,
+        next_promise: int,
+        baggage: dict[str, CapData],
+        log: Callable[[str, str], None],
+        crank_bytes: int = CRANK_BYTES,
+    ) -> None:
+        """Begin an incarnation.
+
+        Args:
+            next_export: The number of the next object to export.
+            next_promise: The number of the next promise to export.
+            baggage: What earlier incarnations left.
+            log: Takes a level and a text for the kernel's log.
+            crank_bytes: Bound for what one crank sends.
+        """
+        self.baggage = Baggage(dict(baggage), self._encode_durable, self._value_of)
+        self._next_export = max(1, next_export)
+        self._next_promise = max(1, next_promise)
+        self._log = log
+        self._crank_bytes = crank_bytes
+        self._sent_bytes = 0
+        self._syscalls: list[list[Any]] = []
+        self._ready: deque[Callable[[], None]] = deque()
+        self._exports: dict[str, Exo] = {}
+        self._export_vrefs: dict[int, str] = {}
+        self._presences: WeakValueDictionary[str, Presence] = WeakValueDictionary()
+        self._promises: dict[str, Promise] = {}
+        self._coroutines: dict[int, tuple[CoroutineType[Any, Any, Any], Promise]] = {}
+        self._fresh: list[Promise] = []
+        self._to_announce: list[Promise] = []
+
+    # --- deliveries ---
+
+    def set_root(self, root: Exo) -> None:
+        """Export the root object."""
+        self._exports[ROOT_VREF] = root
+        self._export_vrefs[id(root)] = ROOT_VREF
+
+    def deliver_message(self, target: str, method: str, args: CapData, result: str | None) -> None:
+        """Begin a crank with a message for one of this vat's objects.
+
+        Raises:
+            VatProtocolError: The kernel's delivery is not of the right form.
+        """
+        try:
+            arguments = decode(args, self._value_of, what="arguments")
+        except CapDataError as error:
+            raise VatProtocolError(f"the kernel delivered arguments that cannot be read: {error}") from error
+        if not isinstance(arguments, list):
+            raise VatProtocolError("the kernel delivered arguments that are not a list")
+        promise = self._promise_to_decide(result)
+        exo = self._exports.get(target)
+        if exo is None:
+            self._reject(
+                promise,
+                RemoteError(
+                    "NotFoundError",
+                    "the object does not exist any more: it did not survive the restart of the vat",
+                    "not-found",
+                ),
+            )
+        else:
+            self._ready.append(partial(self._call, promise, exo, method, arguments))
+
+    def deliver_notify(self, resolutions: list[tuple[str, bool, CapData]]) -> None:
+        """Begin a crank with the outcome of promises, each (vref, whether it is a rejection, value).
+
+        Raises:
+            VatProtocolError: The kernel's delivery is not of the right form.
+        """
+        settled: list[tuple[Promise, bool, object]] = []
+        for vref, rejected, data in resolutions:
+            try:
+                value = decode(data, self._value_of, what="the resolution")
+            except CapDataError as error:
+                raise VatProtocolError(f"the kernel delivered a resolution that cannot be read: {error}") from error
+            promise = self._promises.get(vref)
+            if promise is not None and promise.state is PENDING:
+                settled.append((promise, rejected, value))
+        for promise, rejected, value in settled:  # after all are decoded: resolutions may mention each other
+            self._forget(promise)
+            promise.decided_here = True  # when it was resolved to another promise, what becomes of it is known here
+            if rejected:
+                promise.settle(REJECTED, value)
+            else:
+                self._resolve(promise, value)
+
+    def finish_crank(self) -> dict[str, Any]:
+        """Run the vat's code until it has nothing left to do, and hand over what it did."""
+        while self._ready:
+            self._ready.popleft()()
+        syscalls = self._syscalls + self.baggage.take_changes()
+        self._syscalls = []
+        self._sent_bytes = 0
+        return {"syscalls": syscalls, "nextExport": self._next_export, "nextPromise": self._next_promise}
+
+    # --- what presences and promises need (the Sender protocol) ---
+
+    def send(self, target: object, method: str, args: tuple[object, ...]) -> Promise:
+        """Send a message; the promise is of its result."""
+        while isinstance(target, Promise) and target.state is FULFILLED:
+            target = target.outcome
+        if isinstance(target, Promise) and target.state is REJECTED:
+            return self._rejected(raisable(target.outcome))
+        if not isinstance(target, (Promise, Presence, Exo)):
+            return self._rejected(TypeError(f"cannot send {method}() to a {type(target).__name__}: it is data"))
+        try:
+            data = self._encode(list(args), f"the arguments of {method}():")
+        except CapDataError as error:
+            raise TypeError(error.message) from None
+        vref = self._vref_of(target)
+        result = Promise(self, self._new_promise_vref(), decided_here=False)
+        self._promises[str(result.vref)] = result
+        self._syscalls.append(["send", vref, method, data.to_json(), result.vref])
+        self._announce_settled()
+        return result
+
+    def want(self, promise: Promise) -> None:
+        """Subscribe to a promise that another vat decides."""
+        if promise.vref is not None and not promise.decided_here and not promise.wanted:
+            promise.wanted = True
+            self._syscalls.append(["subscribe", promise.vref])
+
+    def spawn(self, coroutine: Coroutine[Any, None, Any]) -> Promise:
+        """Run a coroutine in turns; the promise, which is decided here, has its outcome."""
+        promise = Promise(self, None, decided_here=True)
+        self._ready.append(partial(self._step, coroutine, promise, None))
+        return promise
+
+    # --- the vat's code ---
+
+    def _call(self, promise: Promise, exo: Exo, method: str, arguments: list[Any]) -> None:
+        try:
+            value = invoke(exo, method, arguments)
+        except BaseException as error:  # noqa: BLE001  (whatever vat code raises, SystemExit too, answers the message)
+            self._explain(error)
+            self._reject(promise, error)
+        else:
+            self._resolve(promise, value)
+
+    def _step(self, coroutine: Coroutine[Any, None, Any], outcome: Promise, error: BaseException | None) -> None:
+        try:
+            awaited = coroutine.send(None) if error is None else coroutine.throw(error)
+        except StopIteration as stop:
+            self._resolve(outcome, stop.value)
+        except BaseException as raised:  # noqa: BLE001  (as in _call)
+            self._explain(raised)
+            self._reject(outcome, raised)
+        else:
+            if isinstance(awaited, Promise):
+                awaited.when_settled(lambda: self._ready.append(partial(self._step, coroutine, outcome, None)))
+                return
+            wrong = TypeError(f"a vat can await promises only, and a {type(awaited).__qualname__} is none")
+            self._ready.append(partial(self._step, coroutine, outcome, wrong))
+
+    def _explain(self, error: BaseException) -> None:
+        if not isinstance(error, RemoteError):
+            lines = traceback.format_exception(type(error), error, error.__traceback__, limit=-8)
+            self._log("debug", "".join(lines).rstrip())
+
+    # --- settling promises that are decided here ---
+
+    def _promise_to_decide(self, vref: str | None) -> Promise:
+        if vref is None:
+            return Promise(self, None, decided_here=True)
+        promise = self._promises.get(vref)
+        if promise is None:
+            promise = self._promises[vref] = Promise(self, vref, decided_here=True)
+        promise.decided_here = True
+        return promise
+
+    def _resolve(self, promise: Promise, value: Any) -> None:
+        """Settle with a value, or follow it when it is itself a promise."""
+        if isinstance(value, CoroutineType):
+            value = self._promise_of(value)
+        if not isinstance(value, Promise):
+            self._settle(promise, FULFILLED, value)
+        elif self._leads_to(value, promise):
+            self._reject(promise, TypeError("a promise cannot be resolved to itself"))
+        else:
+            value.when_settled(partial(self._follow, promise, value))
+
+    def _follow(self, promise: Promise, followed: Promise) -> None:
+        if followed.state is REJECTED:
+            self._settle(promise, REJECTED, followed.outcome)
+        else:
+            self._resolve(promise, followed.outcome)
+
+    @staticmethod
+    def _leads_to(value: object, promise: Promise) -> bool:
+        while isinstance(value, Promise):
+            if value is promise:
+                return True
+            value = value.outcome if value.state is FULFILLED else None
+        return False
+
+    def _reject(self, promise: Promise, error: BaseException) -> None:
+        self._settle(promise, REJECTED, error)
+
+    def _settle(self, promise: Promise, state: str, value: Any) -> None:
+        if promise.vref is None:
+            promise.settle(state, value)
+            return
+        try:
+            data = self._encode(value, "the result")
+        except CapDataError as error:
+            state, value = REJECTED, TypeError(error.message)
+            data = encode(value)
+        vref = promise.vref
+        promise.settle(state, value)
+        self._forget(promise)
+        self._syscalls.append(["resolve", [[vref, state is REJECTED, data.to_json()], *self._settled_mentioned()]])
+
+    def _rejected(self, error: BaseException) -> Promise:
+        promise = Promise(self, None, decided_here=True)
+        promise.settle(REJECTED, error)
+        return promise
+
+    def _forget(self, promise: Promise) -> None:
+        if promise.vref is not None:
+            self._promises.pop(promise.vref, None)
+            promise.vref = None
+
+    # --- references ---
+
+    def _encode(self, value: object, what: str, slot_of: SlotOf | None = None) -> CapData:
+        self._fresh = []
+        try:
+            data = encode(value, slot_of or self._slot_of, what=what)
+            size = _SYSCALL_BYTES + _size(data.body)
+            if self._sent_bytes + size > self._crank_bytes:
+                raise CapDataError(
+                    f"would make this delivery send more than {self._crank_bytes} bytes", remedy="Send less at a time."
+                )
+        except BaseException:
+            for promise in self._fresh:  # the kernel will not hear of these names
+                self._forget(promise)
+            raise
+        self._sent_bytes += size
+        self._to_announce += [promise for promise in self._fresh if promise.state is not PENDING]
+        return data
+
+    def _encode_durable(self, value: object, what: str) -> CapData:
+        return self._encode(value, what, self._slot_of_durable)
+
+    def _announce_settled(self) -> None:
+        resolutions = self._settled_mentioned()
+        if resolutions:
+            self._syscalls.append(["resolve", resolutions])
+
+    def _settled_mentioned(self) -> list[list[Any]]:
+        """Settle anew the settled promises that the last syscalls mention, and those that these mention in turn."""
+        resolutions: list[list[Any]] = []
+        announced: list[Promise] = []
+        while self._to_announce:
+            promise = self._to_announce.pop()
+            announced.append(promise)
+            state = promise.state
+            try:
+                data = self._encode(promise.outcome, "the value of a promise")
+            except CapDataError as error:
+                state, data = REJECTED, encode(TypeError(error.message))
+            resolutions.append([promise.vref, state is REJECTED, data.to_json()])
+        for promise in announced:
+            self._forget(promise)
+        return resolutions
+
+    def _slot_of(self, value: object) -> tuple[str, str | None] | None:
+        if isinstance(value, CoroutineType):
+            value = self._promise_of(value)
+        if isinstance(value, Exo):
+            return self._vref_of(value), interface_of(value)
+        if isinstance(value, Presence):
+            return value._vref, value._iface
+        if isinstance(value, Promise):
+            return self._vref_of(value), None
+        return None
+
+    def _slot_of_durable(self, value: object) -> tuple[str, str | None] | None:
+        if isinstance(value, Exo) and self._export_vrefs.get(id(value)) != ROOT_VREF:
+            raise CapDataError(
+                f"is a {type(value).__qualname__} of this vat, which will not survive a restart: "
+                f"of a vat's own objects only the root can be kept in the baggage"
+            )
+        if isinstance(value, (Promise, CoroutineType)):
+            raise CapDataError("is a promise, which will not survive a restart: await it and keep what it gives")
+        return self._slot_of(value)
+
+    def _vref_of(self, value: Exo | Presence | Promise) -> str:
+        if isinstance(value, Presence):
+            return value._vref
+        if isinstance(value, Exo):
+            vref = self._export_vrefs.get(id(value))
+            if vref is None:
+                vref = f"o+{self._next_export}"
+                self._next_export += 1
+                self._exports[vref] = value
+                self._export_vrefs[id(value)] = vref
+            return vref
+        if value.vref is None:
+            value.vref = self._new_promise_vref()
+            self._promises[value.vref] = value
+            self._fresh.append(value)
+        return value.vref
+
+    def _new_promise_vref(self) -> str:
+        vref = f"p+{self._next_promise}"
+        self._next_promise += 1
+        return vref
+
+    def _promise_of(self, coroutine: CoroutineType[Any, Any, Any]) -> Promise:
+        """Give the promise of a coroutine that was passed on instead of awaited."""
+        known = self._coroutines.get(id(coroutine))
+        if known is None:
+            promise = self.spawn(coroutine)
+            self._coroutines[id(coroutine)] = coroutine, promise
+            promise.when_settled(partial(self._coroutines.__delitem__, id(coroutine)))
+            return promise
+        return known[1]
+
+    def _value_of(self, slot: str, iface: str | None) -> object:
+        if slot.startswith("p"):
+            promise = self._promises.get(slot)
+            if promise is None:
+                promise = self._promises[slot] = Promise(self, slot, decided_here=False)
+            return promise
+        if slot in self._exports:
+            return self._exports[slot]
+        # What is named as an export and is none belonged to an earlier incarnation: the kernel answers messages to it.
+        presence = self._presences.get(slot)
+        if presence is None:
+            presence = self._presences[slot] = Presence(slot, iface)
+        return presence
+
+
+def _size(body: str) -> int:
+    """Give the bytes that a body takes in a frame, where its quotes and backslashes are escaped once more."""
+    return len(body.encode()) + body.count('"') + body.count("\\")

@@ -1,0 +1,185 @@
+"""The template: a warm process that has imported all a vat may use, and forks a worker for each vat.
+
+It serves its pool over one socket. Frames from the pool: ``["spawn", id, name, limits]``, which comes with the
+worker's own socket end, ``["kill", id]``; to it: ``["ready", confinement]``, ``["spawned", id, pid]``, ``["exited",
+id, wait status]``. A worker is named by the pool's own number, so nothing can be done to a process that merely has
+the same pid.
+
+Invariants: the template is single-threaded and runs no vat code, so a fork of it is always sound; it ends, and with
+it every worker, when its pool's end of the socket is closed, however that came about. A worker inherits its own
+socket and /dev/null as descriptors 0 to 2, and nothing else.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import posix
+import select
+import signal
+import socket
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from kernel.errors import OcapError, describe
+from kernel.vat.modules import preload
+from kernel.vat.supervisor import Bounds, Supervisor
+from kernel.workers import confine
+from kernel.workers.frames import FrameReader, pack, read_frame, write_frame
+from kernel.workers.types import Limits
+
+if TYPE_CHECKING:
+    from kernel.workers.confine import Filter
+
+CONTROL_FD = 3
+"""Where the template finds the socket to its pool, and a worker the one to its kernel."""
+
+CONTROL_FRAME_BYTES = 64 * 1024
+STATUS_PROTOCOL = 70  # EX_SOFTWARE
+STATUS_NOT_CONFINED = 71  # EX_OSERR
+
+
+class Template:
+    """Forks workers, reports how they end."""
+
+    def __init__(self, control: socket.socket, filter_: Filter | None) -> None:
+        self._control = control
+        self._filter = filter_
+        self._reader = FrameReader(CONTROL_FRAME_BYTES)
+        self._sockets: deque[int] = deque()
+        self._pids: dict[int, int] = {}
+        self._wake_receiver, self._wake_sender = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wake_sender, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+
+    def report(self, frame: list[Any]) -> None:
+        """Send the pool a frame."""
+        self._control.sendall(pack(frame, CONTROL_FRAME_BYTES))
+
+    def serve(self) -> None:
+        """Serve until the pool is gone, then end every worker."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wake_receiver, select.POLLIN)
+        try:
+            while True:
+                for fd, _ in poll.poll():
+                    if fd == self._wake_receiver:
+                        os.read(self._wake_receiver, 4096)
+                    elif not self._hear():
+                        return
+                self._reap()
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the pool is gone
+        finally:
+            for pid in self._pids.values():
+                os.kill(pid, signal.SIGKILL)
+            for pid in self._pids.values():
+                os.waitpid(pid, 0)
+
+    def _hear(self) -> bool:
+        data, descriptors, _, _ = socket.recv_fds(self._control, 65536, 16)
+        self._sockets.extend(descriptors)
+        if not data:
+            return False
+        for frame in self._reader.feed(data):
+            if frame[0] == "spawn":
+                self._spawn(int(frame[1]), str(frame[2]), Limits(*frame[3]), self._sockets.popleft())
+            elif frame[0] == "kill" and frame[1] in self._pids:
+                os.kill(self._pids[frame[1]], signal.SIGKILL)
+        return True
+
+    def _spawn(self, worker: int, name: str, limits: Limits, fd: int) -> None:
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(fd)
+            self.report(["unspawned", worker, f"no process could be made for it: {error.strerror}"])
+            return
+        if pid == 0:
+            _be_worker(name, limits, fd, parent, self._filter)
+        os.close(fd)
+        self._pids[worker] = pid
+        self.report(["spawned", worker, pid])
+
+    def _reap(self) -> None:
+        for worker, pid in list(self._pids.items()):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                del self._pids[worker]
+                self.report(["exited", worker, status])
+
+
+def _be_worker(name: str, limits: Limits, fd: int, parent: int, filter_: Filter | None) -> NoReturn:
+    """Be a worker for the rest of this process's life."""
+    status = STATUS_PROTOCOL
+    try:
+        sys.settrace(None)  # a tracer could not write down what it saw
+        confine.die_with_parent(parent)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.dup2(0, 2)
+        os.dup2(fd, CONTROL_FD)
+        os.closerange(CONTROL_FD + 1, os.sysconf("SC_OPEN_MAX"))
+        status = _serve_vat(name, limits, filter_)
+    finally:
+        posix._exit(status)
+
+
+def _serve_vat(name: str, limits: Limits, filter_: Filter | None) -> int:
+    def send(frame: list[Any]) -> None:
+        write_frame(CONTROL_FD, frame, limits.frame_bytes)
+
+    def give_up(reason: str, status: int) -> int:
+        send(["exit", {"reason": reason}])
+        return status
+
+    try:
+        confine.name_process(f"vat {name}")
+        confine.limit_resources(limits.memory_bytes)
+        if filter_ is not None:
+            filter_.install()
+    except OSError as error:
+        return give_up(f"the worker could not be confined: {error}", STATUS_NOT_CONFINED)
+    gc.enable()
+    supervisor = Supervisor(send, Bounds(limits.frame_bytes, limits.log_bytes_per_delivery))
+    try:
+        supervisor.run(lambda: read_frame(CONTROL_FD, limits.frame_bytes))
+    except (BrokenPipeError, ConnectionResetError):
+        return 0  # the kernel is gone
+    except OcapError as error:
+        return give_up(error.message, STATUS_PROTOCOL)
+    except MemoryError:
+        return give_up(f"it used up its memory, {limits.memory_bytes} bytes", STATUS_PROTOCOL)
+    except BaseException as error:  # noqa: BLE001  (the process ends, and whoever looks must learn why)
+        return give_up(describe(error), STATUS_PROTOCOL)
+    return 0
+
+
+def main(parent: int, die_with_parent: bool) -> None:
+    """Be the template for the pool in process ``parent``, whose socket is descriptor 3.
+
+    Args:
+        parent: The process that the pool is in.
+        die_with_parent: Have the operating system kill the template when the thread that started it ends; a template
+            that was not started by a main thread sees only its socket closed.
+    """
+    if die_with_parent:
+        confine.die_with_parent(parent)
+    os.closerange(CONTROL_FD + 1, os.sysconf("SC_OPEN_MAX"))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # meant for the daemon, which ends the template in its own time
+    os.chdir("/")
+    confine.name_process("ocap template")
+    preload()
+    filter_, confinement = confine.compile_filter()
+    os.environ.clear()
+    with socket.socket(fileno=CONTROL_FD) as control:
+        template = Template(control, filter_)
+        template.report(["ready", list(confinement)])
+        gc.collect()
+        gc.freeze()  # keeps the pages that workers share from being written
+        gc.disable()
+        template.serve()
