@@ -122,7 +122,9 @@ def _range(parameter: Parameter) -> str:
 
 
 def fixtures() -> str:
-    """Each fixture: its scope, and the first sentences of its docstring."""
+    """Each public fixture: its scope, and the first sentences of its docstring."""
+    from pytest_ocap.fixtures import FIXTURES
+
     rows = []
     for path in sorted((DOCS.parent / "pytest_ocap").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -130,12 +132,13 @@ def fixtures() -> str:
                 continue
             for decorator in node.decorator_list:
                 called = decorator.func if isinstance(decorator, ast.Call) else decorator
-                if ast.unparse(called) != "pytest.fixture" or node.name.startswith("_"):
+                if ast.unparse(called) != "pytest.fixture":
                     continue
                 given = {word.arg: word.value for word in getattr(decorator, "keywords", [])}
                 named = {key: value.value for key, value in given.items() if isinstance(value, ast.Constant)}
                 name, scope = str(named.get("name", node.name)), str(named.get("scope", "function"))
-                rows.append((f"`{name}`", scope, first_sentence(ast.get_docstring(node))))
+                if name in FIXTURES:
+                    rows.append((f"`{name}`", scope, first_sentence(ast.get_docstring(node))))
     return table(("fixture", "scope", "what it is"), sorted(rows))
 
 

@@ -10,7 +10,8 @@ CONFTEST = (Path(__file__).parents[2] / "conftest.py").read_text(encoding="utf-8
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     impatient = CONFTEST.replace("SETTLE_SECONDS = 2.0", "SETTLE_SECONDS = 0.2")
     assert impatient != CONFTEST
     pytester.makeconftest(impatient)
@@ -67,6 +68,6 @@ def test_a_process_left_in_it_fails_the_test_and_is_ended(project: pytest.Pytest
                 assert test_it.child.wait(10) == -9
         """
     )
-    result = project.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:randomly")
+    result = project.runpytest_inprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*left behind in /tmp/oc-*: pid *"])
