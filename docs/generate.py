@@ -142,6 +142,18 @@ def fixtures() -> str:
     return table(("fixture", "scope", "what it is"), sorted(rows))
 
 
+def daemon_members() -> str:
+    """What a test can do with the daemon that ``ocap_daemon`` gives."""
+    from pytest_ocap.situation import Daemon
+
+    rows = []
+    for name, member in vars(Daemon).items():
+        if not name.startswith("_") and inspect.isfunction(member):
+            parameters = [f"{p}" for p in list(inspect.signature(member).parameters)[1:]]
+            rows.append((f"`{name}({', '.join(parameters)})`", first_sentence(member.__doc__)))
+    return table(("member", "what it does"), rows)
+
+
 def options() -> str:
     """Each option of the command line and each ini key."""
     from pytest_ocap.options import add_options
@@ -172,6 +184,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cli-help": cli_help,
     "markers": markers,
     "fixtures": fixtures,
+    "daemon-members": daemon_members,
     "options": options,
 }
 
