@@ -252,9 +252,7 @@ def _open(path: str, flags: int) -> int:
     except FileNotFoundError:
         if not flags & os.O_CREAT:
             raise
-        raise LockError(
-            f"The lock file {path} cannot be made: its directory does not exist.", path=path
-        ) from None
+        raise LockError(f"The lock file {path} cannot be made: its directory does not exist.", path=path) from None
     except OSError as error:
         raise LockError(
             f"The lock file {path} cannot be opened: {error.strerror}.",

@@ -1,0 +1,37 @@
+"""Failpoints: ``OCAP_FAILPOINT=PHASE=kill`` or ``PHASE=hang`` ends or stops the daemon right after it announced that phase.
+
+For tests of whatever starts daemons.  A failpoint that names no phase is an error, not a test that silently passes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from kernel.errors import UsageError
+
+VARIABLE = "OCAP_FAILPOINT"
+PHASES = ("lock", "log", "store", "identity", "restore", "io", "listen", "ready", "stopping")
+_SIGNALS = {"kill": signal.SIGKILL, "hang": signal.SIGSTOP}
+
+
+class Failpoint:
+    """The failpoint that the environment asks for, if any."""
+
+    def __init__(self, text: str | None) -> None:
+        """Read ``PHASE=kill`` or ``PHASE=hang``; None or an empty text asks for nothing (UsageError otherwise)."""
+        self._phase, _, how = (text or "").partition("=")
+        self._signal: signal.Signals | None = None
+        if not text:
+            return
+        if self._phase not in PHASES or how not in _SIGNALS:
+            raise UsageError(
+                f"{VARIABLE} is {text!r}; it has to be PHASE=kill or PHASE=hang, with PHASE one of {', '.join(PHASES)}.",
+                remedy=f"Correct or unset {VARIABLE}.",
+            )
+        self._signal = _SIGNALS[how]
+
+    def reach(self, phase: str) -> None:
+        """Kill or stop this process if its failpoint is there."""
+        if self._signal is not None and phase == self._phase:
+            os.kill(os.getpid(), self._signal)
