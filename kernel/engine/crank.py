@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kernel.engine.router import Call
-from kernel.engine.settlement import Settlement
+from kernel.engine.router import BOOTSTRAP, Call, bootstrap_refused
+from kernel.engine.settlement import Settlement, rejection
 from kernel.errors import VatProtocolError
 
 if TYPE_CHECKING:
@@ -101,9 +101,11 @@ class Crank:
             raise VatProtocolError("the vat sent a message without a usable method name", remedy="Its code is broken.")
         destination = self._names.to_kernel(target)
         body, slots = self._capdata(arguments)
-        answer: int | None = None
-        if result is not None:
-            answer = self._new_result(result)
+        answer = None if result is None else self._new_result(result)
+        if method == BOOTSTRAP:
+            if answer is not None:
+                self._router.resolve(answer, rejection(bootstrap_refused()))
+            return
         self._router.send(destination, Call(method, body, slots, answer))
 
     def _new_result(self, vref: object) -> int:

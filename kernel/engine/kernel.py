@@ -17,7 +17,7 @@ from kernel.engine.launch import Launcher
 from kernel.engine.options import KernelOptions
 from kernel.engine.quarantine import Quarantine
 from kernel.engine.restore import Restore, RestoreReport
-from kernel.engine.router import Call, Router, quarantined_error
+from kernel.engine.router import BOOTSTRAP, Call, Router, bootstrap_refused, quarantined_error
 from kernel.engine.termination import Termination
 from kernel.engine.vats import Vats
 from kernel.errors import NotFoundError, RefError, RejectedError
@@ -255,6 +255,8 @@ class Kernel:
         """
         target = parse_kref(kref)
         data = encode(arguments)
+        if method == BOOTSTRAP:
+            raise bootstrap_refused()
         with self._store.reading():
             error = self._why_no_message(target)
         if error is not None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from kernel.capdata import CapData, encode
-from kernel.engine.router import Call
+from kernel.engine.router import BOOTSTRAP, Call
 from kernel.errors import ConfigError, LaunchError, OcapError, StoreError, VatInitTimeoutError
 from kernel.refs import ROOT_VREF, Kref, object_kref, parse_kref, subcluster_id
 from kernel.store.references import ChannelRecord
@@ -182,7 +182,7 @@ class Launcher:
             result = self._store.promises.insert()
             answer = self._router.wait_for(result)
             target = Kref("object", placed.roots[config.bootstrap])
-            self._router.send(target, Call("bootstrap", data.body, slots, result))
+            self._router.send(target, Call(BOOTSTRAP, data.body, slots, result))
         expired = VatInitTimeoutError(
             f"bootstrap of vat {config.bootstrap!r} did not answer within {self._options.bootstrap_timeout:g} s",
             vat=config.bootstrap,

@@ -33,6 +33,15 @@ if TYPE_CHECKING:
     from kernel.store.subclusters import QuarantineRecord
 
 
+BOOTSTRAP = "bootstrap"
+"""The method that the kernel calls once, at launch; nobody else can."""
+
+
+def bootstrap_refused() -> RejectedError:
+    """Make the error for one who sends ``bootstrap`` himself."""
+    return RejectedError("'bootstrap' is sent once, by the kernel, at launch", remedy="Give the vat another method.")
+
+
 class Call(NamedTuple):
     """A message without its target; ``result`` is the promise that its answer resolves."""
 

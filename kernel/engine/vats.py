@@ -339,7 +339,8 @@ class Vats:
 
     def _on_log(self, process: VatProcess, frame: list[Any]) -> None:
         detail = frame[1] if len(frame) > 1 and isinstance(frame[1], dict) else {}
-        write = self._log.warning if detail.get("level") in ("warning", "error") else self._log.info
+        level = detail.get("level")
+        write = self._log.debug if level == "debug" else self._log.info if level == "info" else self._log.warning
         write("vat.log", vatId=vat_name(process.vat_id), vat=process.name, text=str(detail.get("text", "")))
 
     def _breach(self, process: VatProcess, error: VatProtocolError) -> None:

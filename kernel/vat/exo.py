@@ -29,6 +29,10 @@ def interface_of(exo: Exo) -> str:
     return f"Alleged: {name if isinstance(name, str) and name else type(exo).__name__}"
 
 
+BOOTSTRAP = "bootstrap"
+"""What the kernel sends to a subcluster's first root, once, at launch; a root that does not care need not have it."""
+
+
 def methods_of(kind: type[Exo]) -> dict[str, FunctionType]:
     """Give the methods that can be called from outside, by name."""
     methods: dict[str, FunctionType] = {}
@@ -54,6 +58,8 @@ def invoke(exo: Exo, method: str, args: list[Any]) -> Any:
     """
     methods = methods_of(type(exo))
     function = methods.get(method)
+    if function is None and method == BOOTSTRAP:
+        return None
     kind = type(exo).__name__
     if function is None:
         known = ", ".join(sorted(methods)) or "no public methods"
