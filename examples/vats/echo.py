@@ -1,7 +1,7 @@
 """Answers every line that a client writes on an IO channel, in capitals.
 
-The channel reaches the vat as everything does, as a reference: its cluster configuration names it, and bootstrap hands it
-over. Waiting for a line is not something that a restart can keep; after one, whoever runs the kernel sends `serve` again.
+The channel reaches the vat as everything does, as a reference: its cluster configuration names it, and bootstrap hands
+it over. Waiting for a line is not something that a restart can keep; after one, whoever runs the kernel sends `serve`.
 """
 
 from __future__ import annotations
