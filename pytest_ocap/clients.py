@@ -1,0 +1,86 @@
+"""Run a daemon's client to its end, as a person in a shell would.
+
+Invariant: the output goes to files, not to pipes, so that a daemon that inherits its client's output can neither
+block it nor be waited for; the time-out works on the kernel's own timer, so that a frozen clock cannot disable it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import tempfile
+from typing import TYPE_CHECKING
+
+from pytest_ocap.clock import Clock
+from pytest_ocap.driver import PLAIN, Outcome, Setting
+from pytest_ocap.processes import TOKEN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+def run_client(
+    command: Sequence[str],
+    home: Path,
+    *,
+    timeout: float,
+    env: Mapping[str, str | None] | None = None,
+    setting: Setting = PLAIN,
+) -> Outcome:
+    """Run a command for a home and wait at most ``timeout`` seconds for it.
+
+    Args:
+        command: The words of the command line.
+        home: The home, by which its descendants are recognised later.
+        timeout: Seconds after which the client is ended; what it started is not.
+        env: Additions to the environment; ``None`` removes a variable.
+        setting: The circumstances that faults ask for.
+
+    Returns:
+        ``ok`` for exit status 0; ``text`` is standard output followed by standard error; ``value`` is standard output
+        alone.
+    """
+    clock = Clock()
+    began = clock.now()
+    words = [*setting.prefix, *command]
+    wanted = {**os.environ, **(env or {}), **setting.env, TOKEN: os.fspath(home)}
+    environment = {name: value for name, value in wanted.items() if value is not None}
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
+        except OSError as error:
+            return Outcome(False, f"cannot run {words[0]!r}: {error}", clock.now() - began)
+        timed_out = not wait(process, timeout, clock)
+        if timed_out:
+            process.kill()
+            process.wait()
+        out.seek(0)
+        err.seek(0)
+        stdout = out.read().decode(errors="replace")
+        stderr = err.read().decode(errors="replace")
+    status = process.returncode
+    return Outcome(
+        ok=status == 0 and not timed_out,
+        text=stdout + stderr,
+        seconds=clock.now() - began,
+        value=stdout,
+        status=None if timed_out else status,
+        timed_out=timed_out,
+    )
+
+
+def wait(process: subprocess.Popen[bytes], seconds: float, clock: Clock) -> bool:
+    """Wait for a child; say whether it ended within so many seconds."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # not Linux, or an old one
+        return clock.wait_until(lambda: process.poll() is not None, seconds)
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.poll(max(0.0, seconds) * 1000)
+    finally:
+        os.close(descriptor)
+    return process.poll() is not None

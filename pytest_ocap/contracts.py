@@ -1,0 +1,120 @@
+"""What the plugin does for a test with ocap markers: admit it at collection, check its scenarios' contracts after its
+body.
+
+Invariant: each contract is checked on a store of its own, after everything that the body used was taken back, so that
+a verdict is about the daemon and not about what the test did to it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_ocap import markers, session
+from pytest_ocap.driver import Capability, has, lacks
+from pytest_ocap.examination import scenario_id
+from pytest_ocap.options import driver_of
+from pytest_ocap.scenarios import SCENARIOS
+from pytest_ocap.situation import subclusters
+from pytest_ocap.verdict import Finding, HarnessBrokenError, Verdict, lone_finding
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pytest_ocap.driver import KernelDriver
+    from pytest_ocap.examination import Scenario
+
+PROPERTY = "ocap_verdict"
+"""The name of the user property in which a verdict travels with its test's report, and which JUnit files show."""
+
+FIXTURE_NEEDS: dict[str, frozenset[Capability]] = {
+    "ocap_missing_bundle": frozenset({Capability.LAUNCH}),
+    "ocap_crashed_init": frozenset({Capability.PHASES}),
+    "ocap_stale_socket": frozenset({Capability.SOCKET}),
+}
+"""What the fixtures need that arrange a fault."""
+
+
+def admit(item: pytest.Item, driver: KernelDriver) -> None:
+    """Check a test's markers against the driver and each other; skip the test when the driver lacks what it needs.
+
+    Raises:
+        pytest.UsageError: The markers contradict each other, or name a phase that the driver does not have.
+    """
+    wishes = item.stash[session.wishes_key]
+    try:
+        subclusters(session.wished(item))
+    except ValueError as error:
+        raise pytest.UsageError(f"{item.nodeid}: {error}") from error
+    reasons = []
+    for name, wish in wishes.items():
+        markers.check_phase(wish, tuple(driver.phases), item.nodeid)
+        if name in SCENARIOS:
+            scenario = SCENARIOS[name]
+            reason = lacks(driver, scenario.needs) or scenario.supported(driver, **wish.values)
+            if reason:
+                reasons.append(reason)
+                record(
+                    item, lone_finding(scenario_id(scenario, wish.values), Finding.UNSUPPORTED, "capability", reason)
+                )
+        elif wish.values.get("subclusters") and not has(driver, Capability.LAUNCH):
+            reasons.append(str(lacks(driver, {Capability.LAUNCH})))
+    for fixture, needs in FIXTURE_NEEDS.items():
+        if fixture in getattr(item, "fixturenames", ()) and lacks(driver, needs):
+            reasons.append(str(lacks(driver, needs)))
+    if reasons:
+        item.add_marker(pytest.mark.skip(reason="; ".join(dict.fromkeys(reasons))))
+
+
+def check(item: pytest.Item) -> None:
+    """Check the contracts of a test's scenarios; fail the test with every broken check, by its name."""
+    verdicts = _judge(item)
+    broken = [verdict for verdict in verdicts if verdict.verdict not in (Finding.PASSED, Finding.UNSUPPORTED)]
+    if broken:
+        pytest.fail("\n\n".join(verdict.explain() for verdict in broken), pytrace=False)
+    unsupported = [verdict for verdict in verdicts if verdict.verdict is Finding.UNSUPPORTED]
+    if unsupported:
+        pytest.skip("; ".join(f"{verdict.id}: {verdict.checks[0].detail}" for verdict in unsupported))
+
+
+def check_beside(item: pytest.Item) -> None:
+    """Check the contracts of a test whose body failed already: what is broken is shown beside that failure."""
+    for verdict in _judge(item):
+        if verdict.verdict is not Finding.PASSED:
+            item.add_report_section("call", f"ocap contract of {verdict.id}", verdict.explain())
+
+
+def record(item: pytest.Item, verdict: Verdict) -> None:
+    """Let a verdict travel with the test's report."""
+    item.user_properties.append((PROPERTY, json.dumps(verdict.to_json(), ensure_ascii=False)))
+
+
+def _judge(item: pytest.Item) -> list[Verdict]:
+    session.release(item)
+    verdicts = []
+    for name, wish in item.stash[session.wishes_key].items():
+        if name in SCENARIOS:
+            verdict = _run(item, SCENARIOS[name], wish.values)
+            record(item, verdict)
+            verdicts.append(verdict)
+    return verdicts
+
+
+def _run(item: pytest.Item, scenario: Scenario, values: dict[str, Any]) -> Verdict:
+    driver = driver_of(item.config)
+    templates = session.templates_of(item.config)
+    count = subclusters({scenario.name: values}) if scenario.name in STORES else 1
+    try:
+        store = templates.lend(driver, count if has(driver, Capability.LAUNCH) else 0)
+    except HarnessBrokenError as error:
+        return lone_finding(scenario_id(scenario, values), Finding.HARNESS_BROKEN, "baseline", str(error))
+    try:
+        return scenario(driver, store.home, store=store, **values)
+    finally:
+        templates.take_back(store)
+
+
+STORES = frozenset({"missing_bundle", "degraded_boot"})
+"""The scenarios that say how many subclusters their store has; the others do with one."""

@@ -1,0 +1,181 @@
+"""The bundled driver: this project's own kernel, used as anybody would use it.
+
+Invariant: the daemon is started and stopped by the ``ocap`` command and asked over its socket; nothing of the kernel runs in this process.
+The one thing taken from the package ``kernel`` is where it lies and which version it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_ocap import processes, rpc
+from pytest_ocap.clients import run_client
+from pytest_ocap.clock import Clock
+from pytest_ocap.driver import FULL, PLAIN, Capability, Interrupt, Listed, Outcome, Setting, Subcluster
+from pytest_ocap.verdict import HarnessBrokenError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GRACE_SECONDS = 5.0
+"""How much longer than its own time-out a client may take before the harness ends it."""
+
+COUNTER = '''\
+"""A counter: it says how many times it has been asked, and goes on where it was after a restart."""
+
+from kernel.vat import Exo
+
+
+class Counter(Exo):
+    def __init__(self, baggage):
+        self.baggage = baggage
+
+    def increment(self) -> int:
+        self.baggage["count"] = self.baggage.get("count", 0) + 1
+        return self.baggage["count"]
+
+
+def build_root_object(vat_powers, parameters, baggage):
+    return Counter(baggage)
+'''
+"""The vat that the scenarios launch."""
+
+
+class KernelDriver:
+    """Drives ``python -m kernel.cli``; ``command`` is put in its place for a daemon that has been tampered with."""
+
+    name = "kernel"
+    phases = ("lock", "log", "store", "identity", "restore", "io", "listen")
+    start_timeout = 20.0
+
+    def __init__(self, command: tuple[str, ...] = (), env: Mapping[str, str] | None = None) -> None:
+        self._command = command or (sys.executable, "-P", "-m", "kernel.cli")
+        self._env = dict(env or {})
+        self.supports: dict[Capability, str] = dict.fromkeys(Capability, FULL)
+
+    @cached_property
+    def version(self) -> str:
+        """The kernel's version."""
+        import kernel
+
+        return kernel.__version__
+
+    def start(
+        self, home: Path, *, timeout: float, interrupt: Interrupt | None = None, setting: Setting = PLAIN
+    ) -> Outcome:
+        """Run ``ocap daemon start``; an interrupt is one of the daemon's failpoints."""
+        if interrupt is not None:
+            setting |= Setting(env={"OCAP_FAILPOINT": f"{interrupt.phase}={interrupt.how}"})
+        return self._run(home, "daemon", "start", "--timeout", f"{timeout:g}", timeout=timeout, setting=setting)
+
+    def stop(self, home: Path, *, timeout: float, force: bool = False) -> Outcome:
+        """Run ``ocap daemon stop``."""
+        words = ("--force",) if force else ()
+        return self._run(home, "daemon", "stop", "--timeout", f"{timeout:g}", *words, timeout=3 * timeout)
+
+    def kill(self, home: Path) -> Outcome:
+        """Kill the daemon and its workers."""
+        clock = Clock()
+        began = clock.now()
+        ended = processes.end(home)
+        return Outcome(bool(ended), "\n".join(ended) or "no process uses the home", clock.now() - began)
+
+    def ping(self, home: Path, *, timeout: float) -> Outcome:
+        """Call ``ping``."""
+        return rpc.call(self.socket(home), "ping", [], timeout=timeout)
+
+    def make_bundle(self, path: Path) -> str:
+        """Write the counter's bundle, which the first call has ``ocap bundle`` make."""
+        path.write_bytes(self._bundle)
+        return path.absolute().as_uri()
+
+    def launch(self, home: Path, url: str, *, timeout: float) -> Outcome:
+        """Call ``launchSubcluster`` with a cluster of one vat."""
+        config = {"bootstrap": "main", "vats": {"main": {"bundleSpec": url}}}
+        outcome = rpc.call(self.socket(home), "launchSubcluster", {"config": config}, timeout=timeout)
+        return _with_value(outcome, lambda result: (result["subclusterId"], result["rootKref"]))
+
+    def list(self, home: Path, *, timeout: float) -> Outcome:
+        """Call ``getStatus``."""
+        outcome = rpc.call(self.socket(home), "getStatus", [], timeout=timeout)
+        return _with_value(outcome, lambda status: [_listed(entry) for entry in status["subclusters"]])
+
+    def probe(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
+        """Send ``increment``."""
+        outcome = rpc.call(self.socket(home), "queueMessage", [subcluster.root, "increment", []], timeout=timeout)
+        return _with_value(outcome, lambda data: json.loads(data["body"].removeprefix("#").replace('"+', '"')))
+
+    def fetch(self, home: Path, url: str, *, timeout: float) -> Outcome:
+        """Launch from the URL, which makes the daemon fetch it."""
+        return self.launch(home, url, timeout=timeout)
+
+    def socket(self, home: Path) -> Path:
+        """Give ``daemon.sock``."""
+        return home / "daemon.sock"
+
+    def pid(self, home: Path) -> Path:
+        """Give ``daemon.pid``."""
+        return home / "daemon.pid"
+
+    def log(self, home: Path) -> Path:
+        """Give ``daemon.log``."""
+        return home / "daemon.log"
+
+    def store(self, home: Path) -> Path:
+        """Give ``kernel.sqlite``."""
+        return home / "kernel.sqlite"
+
+    @cached_property
+    def _bundle(self) -> bytes:
+        folder = Path(tempfile.mkdtemp(prefix="ocap-counter-"))
+        try:
+            source, bundle = folder / "counter.py", folder / "counter.bundle"
+            source.write_text(COUNTER)
+            outcome = self._run(folder, "bundle", os.fspath(source), "-o", os.fspath(bundle), timeout=self.start_timeout)
+            if not outcome.ok:
+                raise HarnessBrokenError(f"the counter cannot be bundled: {outcome.describe()}")
+            return bundle.read_bytes()
+        finally:
+            shutil.rmtree(folder)
+
+    def _run(self, home: Path, *words: str, timeout: float, setting: Setting = PLAIN) -> Outcome:
+        command = (*self._command, "--home", os.fspath(home), *words)
+        return run_client(command, home, timeout=timeout + GRACE_SECONDS, env=self._environment, setting=setting)
+
+    @cached_property
+    def _environment(self) -> dict[str, str | None]:
+        """Give what the clients' environment has besides and instead of ours: the kernel's place, and none of its settings."""
+        import kernel
+
+        place = str(Path(str(kernel.__file__)).resolve().parent.parent)
+        path = [place, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        settings: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("OCAP_"))
+        return {**settings, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)), **self._env}
+
+
+def _with_value(outcome: Outcome, read: Any) -> Outcome:
+    """Replace a result by what is wanted of it; one of another form is the daemon's failure."""
+    if not outcome.ok:
+        return outcome
+    try:
+        return Outcome(True, outcome.text, outcome.seconds, value=read(outcome.value))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        problem = f"the answer is not of the right form ({error!r}): {outcome.text}"
+        return Outcome(False, problem, outcome.seconds)
+
+
+def _listed(entry: Mapping[str, Any]) -> Listed:
+    quarantine = entry.get("quarantine") or {}
+    text = "\n".join(str(quarantine[key]) for key in ("message", "path", "bundleSpec") if quarantine.get(key))
+    return Listed(entry["id"], entry.get("state", "running"), text, quarantine.get("code"))
+
+
+driver = KernelDriver()
+"""The driver of the kernel that is installed beside the harness."""

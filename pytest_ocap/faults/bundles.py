@@ -1,0 +1,284 @@
+"""Faults of bundle files: gone, in the way, cut short, unreadable, endless.
+
+Invariant: whatever stood at the path is put back, with its times and its mode.  The proof is what is found at the
+path when it is looked at as the daemon would, never the fact that the fault was arranged.
+"""
+
+from __future__ import annotations
+
+import abc
+import errno
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+from pytest_ocap.driver import PLAIN, Setting
+from pytest_ocap.verdict import UnsupportedError
+
+HUGE_BYTES = 8 * 1024**3
+"""The size of a file that nobody should take for a bundle; sparse, so that it costs no disk."""
+
+
+class BundleFault(abc.ABC):
+    """Something wrong at the path of a bundle.  What stood there is kept aside until :meth:`undo`."""
+
+    id = "bundle"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._kept = path.with_name(f".{path.name}.kept")
+        self._arranged = False
+
+    @property
+    def setting(self) -> Setting:
+        """The circumstances under which the daemon has to run for the fault to bite."""
+        return PLAIN
+
+    def arrange(self) -> None:
+        """Put what was there aside, and the fault in its place."""
+        self.path.rename(self._kept)
+        self._arranged = True
+        self.put()
+
+    @abc.abstractmethod
+    def put(self) -> None:
+        """Put the fault at the path, which is free."""
+
+    @abc.abstractmethod
+    def fired(self) -> str | None:
+        """Give the evidence that the bundle cannot be used."""
+
+    def undo(self) -> None:
+        """Put back what was there."""
+        if not self._arranged:
+            return
+        if self.path.is_dir() and not self.path.is_symlink():
+            shutil.rmtree(self.path)
+        else:
+            self.path.unlink(missing_ok=True)
+        self._kept.rename(self.path)
+        self._arranged = False
+
+    def _mode(self) -> int | None:
+        """Give the mode of what stands at the path itself."""
+        try:
+            return os.lstat(self.path).st_mode
+        except FileNotFoundError:
+            return None
+
+
+class Renamed(BundleFault):
+    """The bundle was moved away, and comes back as the same file."""
+
+    id = "rename"
+
+    def put(self) -> None:
+        """Leave the place empty."""
+
+    def fired(self) -> str | None:
+        """See that nothing is there."""
+        return None if os.path.lexists(self.path) else f"{self.path} does not exist"
+
+
+class Deleted(Renamed):
+    """The bundle was deleted, and comes back as a new file of the same content."""
+
+    id = "delete"
+
+    def arrange(self) -> None:
+        """Copy the bundle aside and delete it."""
+        shutil.copyfile(self.path, self._kept)
+        self.path.unlink()
+        self._arranged = True
+
+
+class Directory(BundleFault):
+    """A directory stands where the bundle belongs."""
+
+    id = "directory"
+
+    def put(self) -> None:
+        """Make the directory."""
+        self.path.mkdir()
+
+    def fired(self) -> str | None:
+        """See that it is a directory."""
+        return f"{self.path} is a directory" if self.path.is_dir() else None
+
+
+class Truncated(BundleFault):
+    """The second half of the bundle is missing."""
+
+    id = "truncate"
+
+    def put(self) -> None:
+        """Write the first half."""
+        content = self._kept.read_bytes()
+        self.path.write_bytes(content[: len(content) // 2])
+
+    def fired(self) -> str | None:
+        """See that what can be read is a beginning of the bundle, and shorter."""
+        content, whole = self.path.read_bytes(), self._kept.read_bytes()
+        if len(content) < len(whole) and whole.startswith(content):
+            return f"{self.path} has {len(content)} of {len(whole)} bytes"
+        return None
+
+
+class Empty(Truncated):
+    """The bundle has no bytes, as after a crash before they were written."""
+
+    id = "empty"
+
+    def put(self) -> None:
+        """Make an empty file."""
+        self.path.touch()
+
+
+class NotABundle(BundleFault):
+    """A file of another kind stands where the bundle belongs."""
+
+    id = "not-a-bundle"
+    TEXT = "Dear reader,\n\nthis is a letter, not a bundle.\n"
+
+    def put(self) -> None:
+        """Write the letter."""
+        self.path.write_text(self.TEXT)
+
+    def fired(self) -> str | None:
+        """See that the letter is read there."""
+        return f"{self.path} is a letter" if self.path.read_text() == self.TEXT else None
+
+
+class TooLarge(BundleFault):
+    """A file of a size that no bundle has."""
+
+    id = "too-large"
+
+    def put(self) -> None:
+        """Make a sparse file."""
+        self.path.touch()
+        try:
+            os.truncate(self.path, HUGE_BYTES)
+        except OSError as error:
+            raise UnsupportedError(f"a sparse file of {HUGE_BYTES} bytes cannot be made here: {error}") from error
+
+    def fired(self) -> str | None:
+        """See its size."""
+        size = self.path.stat().st_size
+        return f"{self.path} has {size} bytes" if size == HUGE_BYTES else None
+
+
+class Unreadable(BundleFault):
+    """The daemon may not read the bundle.  For root that takes a daemon without the privilege to ignore permissions."""
+
+    id = "unreadable"
+
+    @property
+    def setting(self) -> Setting:
+        """For root: without the capabilities that override permissions."""
+        if os.geteuid() != 0:
+            return PLAIN
+        wrapper = Path(__file__).with_name("unprivileged.py")
+        return Setting(prefix=(sys.executable, "-I", "-S", os.fspath(wrapper)))
+
+    def put(self) -> None:
+        """Make a copy that has no permissions."""
+        if os.geteuid() == 0 and sys.platform != "linux":
+            raise UnsupportedError("root reads every file on this platform: run as another user")
+        shutil.copy2(self._kept, self.path)
+        self.path.chmod(0)
+
+    def fired(self) -> str | None:
+        """Try to read the file under the daemon's circumstances."""
+        attempt = (
+            "import sys\ntry: open(sys.argv[1], 'rb').close()\nexcept OSError as error: sys.exit(100 + error.errno)"
+        )
+        command = [*self.setting.prefix, sys.executable, "-I", "-S", "-c", attempt, os.fspath(self.path)]
+        status = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
+        return f"{self.path} cannot be opened (EACCES)" if status == 100 + errno.EACCES else None
+
+
+class DanglingLink(BundleFault):
+    """A symbolic link to nothing."""
+
+    id = "dangling-link"
+
+    def put(self) -> None:
+        """Make the link."""
+        self.path.symlink_to(self.path.with_name("nowhere.bundle"))
+
+    def fired(self) -> str | None:
+        """See that the link leads nowhere."""
+        return f"{self.path} is a dangling link" if self.path.is_symlink() and not self.path.exists() else None
+
+
+class LinkLoop(BundleFault):
+    """Two symbolic links that lead to each other."""
+
+    id = "link-loop"
+
+    def put(self) -> None:
+        """Make both links."""
+        self._other.symlink_to(self.path)
+        self.path.symlink_to(self._other)
+
+    def fired(self) -> str | None:
+        """See that following the links does not end."""
+        try:
+            os.stat(self.path)
+        except OSError as error:
+            return f"{self.path} is a loop of links" if error.errno == errno.ELOOP else None
+        return None
+
+    def undo(self) -> None:
+        """Remove both links."""
+        super().undo()
+        self._other.unlink(missing_ok=True)
+
+    @property
+    def _other(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.other")
+
+
+class Fifo(BundleFault):
+    """A named pipe that nobody writes to: opening it would wait for ever."""
+
+    id = "fifo"
+
+    def put(self) -> None:
+        """Make the pipe."""
+        os.mkfifo(self.path)
+
+    def fired(self) -> str | None:
+        """See that it is a pipe."""
+        mode = self._mode()
+        return f"{self.path} is a named pipe" if mode is not None and stat.S_ISFIFO(mode) else None
+
+
+class Device(BundleFault):
+    """A link to a device that never stops giving bytes."""
+
+    id = "device"
+    TARGET = "/dev/zero"
+
+    def put(self) -> None:
+        """Make the link."""
+        if not os.access(self.TARGET, os.R_OK):
+            raise UnsupportedError(f"there is no {self.TARGET} here")
+        self.path.symlink_to(self.TARGET)
+
+    def fired(self) -> str | None:
+        """See that the path leads to the device."""
+        return f"{self.path} leads to {self.TARGET}" if stat.S_ISCHR(os.stat(self.path).st_mode) else None
+
+
+BUNDLE_FAULTS: dict[str, type[BundleFault]] = {
+    fault.id: fault
+    for fault in (
+        Deleted, Renamed, Directory, Truncated, Unreadable, Empty, NotABundle, TooLarge, DanglingLink, LinkLoop, Fifo, Device,
+    )
+}  # fmt: skip
+"""The faults of bundle files, by their names."""

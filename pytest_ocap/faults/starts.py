@@ -1,0 +1,121 @@
+"""Faults of a start under way: the daemon is killed or stopped in the middle of it.
+
+Invariant: the proof is what the process table shows: a process of this start was there, and has vanished or stands
+still, without the harness having touched it.  What the client says proves nothing, since that is what is being
+judged.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from pytest_ocap import processes
+from pytest_ocap.clock import Clock
+from pytest_ocap.driver import PLAIN, Interrupt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psutil
+
+    from pytest_ocap.driver import KernelDriver, Outcome, Setting
+
+SAMPLE_SECONDS = 0.004
+"""How often the process table is looked at while a start is under way."""
+
+SETTLE_SECONDS = 5.0
+"""How long an interrupted start may take to come to its end or its stand."""
+
+
+class InterruptedStart:
+    """A start whose daemon is killed (``how="kill"``) or stopped (``how="hang"``) when it begins a phase."""
+
+    def __init__(
+        self, driver: KernelDriver, home: Path, *, how: str, phase: str, patience: float, setting: Setting = PLAIN
+    ) -> None:
+        self.id = f"{how}-in-{phase}"
+        self.how = how
+        self.outcome: Outcome | None = None
+        self._driver = driver
+        self._home = home
+        self._interrupt = Interrupt(how, phase)
+        self._patience = patience
+        self._setting = setting
+        self._clock = Clock()
+        self._client: threading.Thread | None = None
+        self._seen: dict[int, psutil.Process] = {}
+
+    @property
+    def hung(self) -> psutil.Process | None:
+        """The process that stands still, when there is one."""
+        return next((process for process in self._seen.values() if processes.stopped(process)), None)
+
+    def arrange(self) -> None:
+        """Begin the start and wait until it came to its end, or to its stand."""
+        known = _pids()
+        self._client = threading.Thread(target=self._start, daemon=True)
+        self._client.start()
+        deadline = self._clock.now() + self._patience + SETTLE_SECONDS
+        while self._clock.now() < deadline:
+            self._look(known)
+            if self.how == "hang" and self.hung is not None:
+                return
+            if not self._client.is_alive():
+                break
+            self._clock.sleep(SAMPLE_SECONDS)
+        self._clock.wait_until(
+            lambda: not self._living() if self.how == "kill" else self.hung is not None, SETTLE_SECONDS
+        )
+
+    def fired(self) -> str | None:
+        """Say which process stands still, or was there and has vanished."""
+        if self.how == "hang":
+            hung = self.hung
+            return None if hung is None else f"stopped: {processes.describe(hung)}"
+        if not self._seen or self._living():
+            return None
+        return f"killed: pid {', '.join(map(str, self._seen))}"
+
+    def client(self) -> Outcome:
+        """Wait for the interrupted start's own client, and give what it was told."""
+        assert self._client is not None, "the start was not begun"
+        self._client.join()
+        assert self.outcome is not None
+        return self.outcome
+
+    def undo(self) -> None:
+        """End what is left of the start, and wait for its client."""
+        processes.kill(self._seen.values())
+        if self._client is not None:
+            self._client.join()
+
+    def _start(self) -> None:
+        self.outcome = self._driver.start(
+            self._home, timeout=self._patience, interrupt=self._interrupt, setting=self._setting
+        )
+
+    def _living(self) -> list[psutil.Process]:
+        return [process for process in self._seen.values() if processes.alive(process)]
+
+    def _look(self, known: set[int]) -> None:
+        """Take in the new processes of this home, without the client, which is our own child."""
+        import psutil
+
+        for pid in _pids() - known:
+            try:
+                process = psutil.Process(pid)
+                if process.ppid() == os.getpid():
+                    continue  # the client, or not (yet) somebody that we know
+                if process.environ().get(processes.TOKEN) == os.fspath(self._home):
+                    self._seen[pid] = process
+                    known.add(pid)
+            except (psutil.Error, OSError):
+                continue
+
+
+def _pids() -> set[int]:
+    import psutil
+
+    return set(psutil.pids())

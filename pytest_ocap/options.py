@@ -1,0 +1,159 @@
+"""Command line, ini keys and ``[tool.pytest_ocap]``, and the choice of the driver that follows from them.
+
+Invariant: nothing is imported for a driver before a test needs one.  What is wrong with a setting is a usage error
+that names it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from pytest_ocap.driver import KernelDriver
+
+DRIVER_HELP = (
+    "The daemon under test: the name of a bundled driver (kernel), or where an object of yours is: pkg.mod:attr."
+)
+REPORT_HELP = "Write what every scenario found to this file, as JSON."
+
+BUNDLED = {"kernel": "pytest_ocap.drivers.kernel:driver"}
+"""The drivers that come with the plugin, by their names."""
+
+DEFAULT_DRIVER = "kernel"
+
+TABLE_KEYS = ("driver",)
+"""What may stand in ``[tool.pytest_ocap]`` of ``pyproject.toml``."""
+
+_driver_key = pytest.StashKey["KernelDriver"]()
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register options and ini keys."""
+    group = parser.getgroup("ocap", "object-capability kernels")
+    group.addoption("--ocap-driver", metavar="NAME|pkg.mod:attr", default=None, help=DRIVER_HELP)
+    group.addoption("--ocap-report", metavar="FILE.json", default=None, help=REPORT_HELP)
+    parser.addini("ocap_driver", DRIVER_HELP, default="")
+
+
+def driver_of(config: pytest.Config) -> KernelDriver:
+    """Give the driver of this run: from the command line, the ini key, the hook, ``pyproject.toml``, else the bundled
+    kernel.
+
+    Raises:
+        pytest.UsageError: It cannot be found, or is no driver.
+    """
+    if _driver_key not in config.stash:
+        config.stash[_driver_key] = _choose(config)
+    return config.stash[_driver_key]
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Give a did-you-mean for a word, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _choose(config: pytest.Config) -> KernelDriver:
+    named = config.getoption("--ocap-driver")
+    if named:
+        return load(named, "--ocap-driver")
+    named = config.getini("ocap_driver")
+    if named:
+        return load(named, "the ini key ocap_driver")
+    given = config.hook.pytest_ocap_driver(config=config)
+    if given is not None:
+        source = "the hook pytest_ocap_driver"
+        return load(given, source) if isinstance(given, str) else checked(given, source)
+    table = read_table(config)
+    if "driver" in table:
+        return load(table["driver"], "[tool.pytest_ocap] driver")
+    return load(DEFAULT_DRIVER, "the default")
+
+
+def read_table(config: pytest.Config) -> dict[str, Any]:
+    """Read ``[tool.pytest_ocap]`` of the root directory's ``pyproject.toml``.
+
+    Raises:
+        pytest.UsageError: The file is no TOML, or the table has an unknown key or a value of the wrong kind.
+    """
+    path = config.rootpath / "pyproject.toml"
+    if not path.is_file():
+        return {}
+    import tomllib
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("pytest_ocap", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise pytest.UsageError(f"{path}: {error}") from error
+    if not isinstance(table, dict):
+        raise pytest.UsageError(f"{path}: [tool.pytest_ocap] is not a table")
+    for key in table:
+        if key not in TABLE_KEYS:
+            raise pytest.UsageError(
+                f"{path}: unknown key {key!r} in [tool.pytest_ocap]; known: {', '.join(TABLE_KEYS)}"
+                + suggestion(key, TABLE_KEYS)
+            )
+    if not isinstance(table.get("driver", ""), str):
+        raise pytest.UsageError(f"{path}: [tool.pytest_ocap] driver is not a string: {table['driver']!r}")
+    return table
+
+
+def load(name: str, source: str) -> KernelDriver:
+    """Find a driver by its name, or by module and attribute.
+
+    Args:
+        name: What the user gave.
+        source: Where, for the error's message.
+
+    Raises:
+        pytest.UsageError: There is no such driver.
+    """
+    where = BUNDLED.get(name, name)
+    module_name, colon, attribute = where.partition(":")
+    if not colon or not module_name or not attribute:
+        raise pytest.UsageError(
+            f"{source}: no driver is named {name!r}; bundled are {', '.join(BUNDLED)}, and one of your own is given as pkg.mod:attr"
+            + suggestion(name, BUNDLED)
+        )
+    import importlib
+
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise pytest.UsageError(f"{source}: the driver {name!r} cannot be loaded: {error}") from error
+    if isinstance(found, type):
+        found = found()
+    return checked(found, f"{source}: {name}")
+
+
+def checked(driver: Any, source: str) -> KernelDriver:
+    """Insist that an object is a driver.
+
+    Raises:
+        pytest.UsageError: It lacks members of one, or claims capabilities that do not exist.
+    """
+    from pytest_ocap.driver import MEMBERS, Capability
+
+    missing = [name for name in MEMBERS if not hasattr(driver, name)]
+    if missing:
+        raise pytest.UsageError(f"{source}: {driver!r} is no driver: it lacks {', '.join(missing)}")
+    known: Collection[str] = [str(capability) for capability in Capability]
+    for claimed in driver.supports:
+        if claimed not in known:
+            raise pytest.UsageError(f"{source}: unknown capability {str(claimed)!r}" + suggestion(str(claimed), known))
+    accepted: KernelDriver = driver
+    return accepted
+
+
+def report_path(config: pytest.Config) -> str | None:
+    """Give the report's absolute path, when one is wanted."""
+    wanted = config.getoption("--ocap-report")
+    return os.path.join(config.invocation_params.dir, wanted) if wanted else None

@@ -1,0 +1,104 @@
+"""The plugin: hooks only.
+
+Invariant: a run without ocap markers, fixtures or options pays for this module and the few light ones that it
+imports, and sees nothing of it.  Collection is the same in every xdist worker, since it depends on markers and on
+what the driver *says* it supports; no daemon is asked anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ocap import hookspecs, markers, options, session
+from pytest_ocap.fixtures import (
+    FIXTURES,
+    _ocap_situation,
+    ocap_clock,
+    ocap_crashed_init,
+    ocap_daemon,
+    ocap_driver,
+    ocap_home,
+    ocap_kernel,
+    ocap_missing_bundle,
+    ocap_stale_socket,
+    ocap_store,
+)
+from pytest_ocap.report.collector import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = [
+    "_ocap_situation",
+    "ocap_clock",
+    "ocap_crashed_init",
+    "ocap_daemon",
+    "ocap_driver",
+    "ocap_home",
+    "ocap_kernel",
+    "ocap_missing_bundle",
+    "ocap_stale_socket",
+    "ocap_store",
+]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register options and ini keys."""
+    options.add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register the hooks that a project may implement."""
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register markers, and in the process that reports, the collector of verdicts."""
+    markers.register(config)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Collector(config), "pytest_ocap.collector")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind."""
+    session.close(config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Read the markers of the tests that will run; skip those that the driver cannot serve."""
+    for item in items:
+        wishes = markers.wishes(item)
+        fixtures = set(FIXTURES).intersection(getattr(item, "fixturenames", ()))
+        if wishes or fixtures - {"ocap_clock"}:
+            from pytest_ocap import contracts
+
+            item.stash[session.wishes_key] = wishes
+            contracts.admit(item, options.driver_of(config))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse to work beside a fake file system."""
+    if session.wishes_key in item.stash and session.FAKE_FILE_SYSTEMS.intersection(getattr(item, "fixturenames", ())):
+        from pytest_ocap.homes import FAKES
+
+        pytest.fail(f"{item.name}: {FAKES}", pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """After the body of a marked test, check the contract of each of its scenarios."""
+    if not item.stash.get(session.wishes_key, None):
+        return (yield)
+    from pytest_ocap import contracts
+
+    try:
+        result = yield
+    except (Exception, pytest.fail.Exception):
+        contracts.check_beside(item)
+        raise
+    contracts.check(item)
+    return result

@@ -1,0 +1,157 @@
+"""Find and end the processes that use a home.
+
+Invariant: a process is named by pid and creation time, never by pid alone; one that is older than this harness, that
+is this harness or one of its ancestors, is never touched.  Zombies count as dead.  Uses psutil, which is imported on
+first use.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_ocap.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    import psutil
+
+TOKEN = "PYTEST_OCAP_HOME"
+"""The environment variable by which every descendant of a client that the harness runs can be recognised."""
+
+SETTLE_SECONDS = 5.0
+"""How long killed processes may take to vanish."""
+
+
+class ProcessId(NamedTuple):
+    """What names a process: its pid and when it was created (seconds since the epoch, as psutil gives it)."""
+
+    pid: int
+    created: float
+
+
+def own_birth() -> float:
+    """Say when this process was created: what is older cannot have been started by it."""
+    import psutil
+
+    return psutil.Process().create_time()
+
+
+def using(home: Path, *, since: float | None = None) -> list[psutil.Process]:
+    """Find the living processes that use a home, created no earlier than ``since`` (this process's birth when left
+    out).
+
+    A process uses a home when it inherited the harness's token, when its command line or working directory names the
+    home, or when it has a file of it open; descendants of such a process count too.
+    """
+    import psutil
+
+    since = own_birth() if since is None else since
+    excluded = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    young: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        try:
+            if process.pid not in excluded and process.create_time() >= since and alive(process):
+                young[process.pid] = process
+        except psutil.Error:
+            continue
+    found = {pid for pid, process in young.items() if _uses(process, os.fspath(home))}
+    parents = {pid: _parent(process) for pid, process in young.items()}
+    growing = True
+    while growing:
+        growing = False
+        for pid, parent in parents.items():
+            if parent in found and pid not in found:
+                found.add(pid)
+                growing = True
+    return [young[pid] for pid in sorted(found)]
+
+
+def alive(process: psutil.Process) -> bool:
+    """Say whether a process still exists as itself and is no zombie."""
+    import psutil
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def stopped(process: psutil.Process) -> bool:
+    """Say whether a process has been stopped by a signal."""
+    import psutil
+
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
+
+
+def describe(process: psutil.Process) -> str:
+    """Name a process for a reader: pid, state and command line."""
+    import psutil
+
+    try:
+        command = " ".join(process.cmdline()) or process.name()
+        return f"pid {process.pid} ({process.status()}): {command[:200]}"
+    except psutil.Error:
+        return f"pid {process.pid} (gone)"
+
+
+def end(home: Path, *, since: float | None = None, clock: Clock | None = None) -> list[str]:
+    """Kill every process that uses a home and wait until none is left; give their descriptions.
+
+    Raises:
+        RuntimeError: One of them would not die.
+    """
+    clock = clock or Clock()
+    deadline = clock.now() + SETTLE_SECONDS
+    ended: dict[int, str] = {}
+    while users := using(home, since=since):
+        for process in users:
+            ended.setdefault(process.pid, describe(process))
+        kill(users)
+        clock.wait_until(lambda: not any(alive(process) for process in users), deadline - clock.now())
+        if clock.now() >= deadline:
+            raise RuntimeError(f"processes that use {home} would not die: {[describe(user) for user in users]}")
+    return list(ended.values())
+
+
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """Send SIGKILL to each process that still is itself."""
+    import psutil
+
+    for process in processes:
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.Error:
+            continue
+
+
+def _parent(process: psutil.Process) -> int:
+    import psutil
+
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return 0
+
+
+def _uses(process: psutil.Process, home: str) -> bool:
+    import psutil
+
+    try:
+        if f"{process.environ().get(TOKEN, '')}/".startswith(f"{home}/"):
+            return True
+    except (psutil.Error, OSError):
+        pass  # somebody else's process, or one that has ended: its other marks decide
+    try:
+        if process.terminal() is not None:
+            return False  # a person looking into the home from a terminal is not a daemon
+        words = [*process.cmdline(), process.cwd(), *(file.path for file in process.open_files())]
+    except (psutil.Error, OSError):
+        return False
+    return any(word == home or f"{home}/" in word or word.endswith(f"={home}") for word in words)

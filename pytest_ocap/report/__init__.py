@@ -1,0 +1,1 @@
+"""Reports: data first, then the ways to show them."""

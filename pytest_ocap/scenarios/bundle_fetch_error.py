@@ -1,0 +1,76 @@
+"""A bundle that cannot be fetched: the error is typed, comes at once, and names the file that was looked for."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pytest_ocap.driver import Capability, has
+from pytest_ocap.examination import scenario
+from pytest_ocap.faults.bundles import BUNDLE_FAULTS
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, bundles_of, demand
+from pytest_ocap.scenarios.contracts import listed, masked, names_path, settled_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_ocap.driver import KernelDriver
+    from pytest_ocap.examination import Examination
+
+HOWS = (
+    "missing", "directory", "unreadable", "dangling-link", "link-loop", "fifo", "device", "too-large", "truncated", "empty",
+    "not-a-bundle",
+)  # fmt: skip
+
+FAULTS = {"missing": "delete", "truncated": "truncate"}
+
+QUICK_SECONDS = 5.0
+"""Within which the error has to come: no file takes that long, and a reader that hangs takes longer."""
+
+UNTYPED = frozenset({"", "internal-error", "error", "unknown"})
+
+BARE_ERRNO = re.compile(r"^\s*(?:\[Errno \d+\]|(?:errno|code)?\s*\d+|E[A-Z]{3,})[^/]*$", re.IGNORECASE)
+
+
+@scenario(
+    Capability.FETCH,
+    Capability.LAUNCH,
+    checks=(
+        "refused", "quickly", "typed", "names-path", "not-bare-errno", "no-masked-text", "rolled-back", "still-answers",
+    ),
+)  # fmt: skip
+def bundle_fetch_error(
+    examination: Examination,
+    driver: KernelDriver,
+    home: Path,
+    *,
+    store: PersistedStore | None = None,
+    how: str = "missing",
+) -> None:
+    """Have a running daemon fetch a bundle that is ``how``."""
+    lists = has(driver, Capability.LIST)
+    examination.expect(
+        "refused", "quickly", *(("typed",) if has(driver, Capability.ERROR_CODES) else ()), "names-path", "not-bare-errno",
+        "no-masked-text", *(("rolled-back",) if lists else ()), "still-answers",
+    )  # fmt: skip
+    settled_store(driver, home, store)
+    bundle = bundles_of(home) / "wanted.bundle"
+    url = driver.make_bundle(bundle)
+    fault = BUNDLE_FAULTS[FAULTS.get(how, how)](bundle)
+    with examination.armed(fault):
+        demand("start", driver.start(home, timeout=driver.start_timeout, setting=fault.setting))
+        before, _ = listed(driver, home) if lists else ({}, "")
+        outcome = driver.fetch(home, url, timeout=2 * QUICK_SECONDS)
+        told = outcome.describe()
+        examination.check("refused", not outcome.ok and not outcome.timed_out, told)
+        examination.check("quickly", not outcome.timed_out and outcome.seconds <= QUICK_SECONDS, told)
+        if has(driver, Capability.ERROR_CODES):
+            examination.check("typed", (outcome.code or "") not in UNTYPED, f"code {outcome.code!r}: {told}")
+        examination.check("names-path", names_path(outcome.text, bundle), f"wanted: {bundle}\n{told}")
+        examination.check("not-bare-errno", not BARE_ERRNO.match(outcome.text), told)
+        examination.check("no-masked-text", masked(outcome.text) is None, told)
+        if lists:
+            after, answer = listed(driver, home)
+            examination.check("rolled-back", set(after) == set(before), answer)
+        examination.outcome("still-answers", driver.ping(home, timeout=ANSWER_SECONDS))
+        demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))

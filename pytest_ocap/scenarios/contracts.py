@@ -1,0 +1,154 @@
+"""Checks that several scenarios make: healthy subclusters go on, causes are legible, nothing is left.
+
+Invariant: each function looks and records, and changes nothing but what a client's question changes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import socket
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_ocap import processes
+from pytest_ocap.clock import Clock
+from pytest_ocap.driver import Capability, has
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, persist
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_ocap.driver import KernelDriver, Listed, Subcluster
+    from pytest_ocap.examination import Examination
+    from pytest_ocap.logs import Line
+
+FATAL_SECONDS = 5.0
+"""Within which a start that must fail has to have said why: far above what it takes, far below any time-out."""
+
+SETTLE_SECONDS = 2.0
+"""How long a daemon that said goodbye may take to be gone."""
+
+MASKED = re.compile(
+    r"\[object \w+\]"
+    r"|<[\w.]+ (?:object|instance) at 0x[0-9a-fA-F]+>"
+    r"|^\s*(?:[\w.]*(?:error|exception)|fatal|cause|reason)\s*:\s*(?:undefined|null|none|\{\})?\s*(?:\(code [\w-]*\))?\s*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""An error whose text was lost on the way: an object's name, or nothing, where the message belongs."""
+
+SPEAKING_FIELDS = ("message", "msg", "error", "cause", "reason")
+"""The fields of a log record that are there to say something."""
+
+DATABASE_LOCKED = re.compile(r"database (?:table )?is locked|SQLITE_BUSY", re.IGNORECASE)
+
+
+def store_of(driver: KernelDriver, home: Path, store: PersistedStore | None, count: int) -> PersistedStore:
+    """Give the store that the scenario works on: the caller's, else a new one in the home."""
+    return persist(driver, home, count) if store is None else store
+
+
+def settled_store(driver: KernelDriver, home: Path, store: PersistedStore | None, count: int = 1) -> PersistedStore:
+    """Give a store with content when the driver can launch, else one that was merely started and stopped."""
+    return store_of(driver, home, store, count if has(driver, Capability.LAUNCH) else 0)
+
+
+def check_answers(
+    examination: Examination,
+    driver: KernelDriver,
+    store: PersistedStore,
+    subclusters: Sequence[Subcluster],
+    *,
+    answer: str = "healthy-answer",
+    state: str = "state-kept",
+) -> None:
+    """Probe each subcluster, and check that it answers, and where the driver can tell, that it goes on where it was."""
+    failures, losses = [], []
+    for subcluster in subclusters:
+        outcome = driver.probe(store.home, subcluster, timeout=ANSWER_SECONDS)
+        if not outcome.ok:
+            failures.append(f"{subcluster.id}: {outcome.describe()}")
+            continue
+        expected = store.answers.get(subcluster.id, 0) + 1
+        store.answers[subcluster.id] = expected
+        if outcome.value != expected:
+            losses.append(f"{subcluster.id} answered {outcome.value!r}, and should have answered {expected}")
+    names = ", ".join(subcluster.id for subcluster in subclusters)
+    examination.check(answer, not failures, "\n".join(failures) or f"{names} answered")
+    if has(driver, Capability.STATE):
+        lost = failures + losses
+        examination.check(state, not lost, "\n".join(lost) or f"{names} went on where they were")
+
+
+def state_checks(driver: KernelDriver, *names: str) -> tuple[str, ...]:
+    """Give the names of checks on state that can be made with this driver."""
+    return names if has(driver, Capability.STATE) else ()
+
+
+def listed(driver: KernelDriver, home: Path) -> tuple[dict[str, Listed], str]:
+    """List the subclusters by id; the text is the whole answer, for a check's detail."""
+    outcome = driver.list(home, timeout=ANSWER_SECONDS)
+    return ({entry.id: entry for entry in outcome.value} if outcome.ok else {}), outcome.describe()
+
+
+def names_path(text: str, path: Path) -> bool:
+    """Say whether a text names a path: itself, with its links resolved, or as a URL's part."""
+    candidates = {os.fspath(path), os.path.realpath(path.parent) + os.sep + path.name, path.absolute().as_uri()}
+    return any(candidate in text for candidate in candidates)
+
+
+def masked(text: str) -> str | None:
+    """Give what is left where an error's text was lost, or ``None``; no text at all is lost text."""
+    if not text.strip():
+        return "(no text at all)"
+    match = MASKED.search(text)
+    return match.group().strip() if match else None
+
+
+def masked_record(line: Line) -> str | None:
+    """Give what is left where a log line's text was lost, or ``None``."""
+    silent = [key for key in SPEAKING_FIELDS if key in line.record and line.record[key] in ("", None, {}, [])]
+    return f"an empty field {silent[0]!r}" if silent else masked(line.text)
+
+
+def check_nothing_left(examination: Examination, driver: KernelDriver, home: Path, name: str = "nothing-left") -> bool:
+    """Check that no process uses the home, no file of it is locked, and nobody listens on the socket."""
+    clock = Clock()
+    clock.wait_until(lambda: not processes.using(home), SETTLE_SECONDS, every=0.02)
+    left = [f"process: {processes.describe(process)}" for process in processes.using(home)]
+    left += [f"lock: {path}" for path in locked_files(home)]
+    path = driver.socket(home)
+    if path is not None and listens(path):
+        left.append(f"listener: {path}")
+    return examination.check(name, not left, "\n".join(left) or "no process, no lock, no listener")
+
+
+def locked_files(home: Path) -> list[Path]:
+    """Find the files directly in a home on which another process holds a ``flock``."""
+    if not home.is_dir():
+        return []
+    return [path for path in sorted(home.iterdir()) if path.is_file() and not path.is_symlink() and _is_locked(path)]
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def listens(path: Path) -> bool:
+    """Say whether a connection to the socket is accepted."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(1.0)
+            client.connect(os.fspath(path))
+    except OSError:
+        return False
+    return True

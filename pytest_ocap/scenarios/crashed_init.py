@@ -1,0 +1,140 @@
+"""A daemon killed or stopped in the middle of its start: the next start recovers, or says exactly what is in its way."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pytest_ocap import processes
+from pytest_ocap.driver import Capability, has
+from pytest_ocap.examination import scenario
+from pytest_ocap.faults.starts import InterruptedStart
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
+from pytest_ocap.scenarios.contracts import (
+    DATABASE_LOCKED,
+    check_answers,
+    check_nothing_left,
+    locked_files,
+    settled_store,
+    state_checks,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_ocap.driver import KernelDriver
+    from pytest_ocap.examination import Examination
+
+HOWS = ("kill", "hang")
+
+PATIENCE_SECONDS = 2.0
+"""How long a client is told to wait for a daemon that hangs."""
+
+BUDGET_SECONDS = PATIENCE_SECONDS + 6.0
+"""Within which a client that was told to wait that long has to be back."""
+
+ADVICE = re.compile(r"\b(?:stop|kill|restart|terminate|--force|SIGKILL|remedy|try)\b", re.IGNORECASE)
+
+_LOCK_PHASE = "lock"
+"""The phase in which a lock is taken, where a daemon has one of that name: from the next one on it must be held."""
+
+
+def _supported(driver: KernelDriver, *, phase: str = "restore", **_: Any) -> str | None:
+    if phase not in driver.phases:
+        return f"driver {driver.name!r} has no phase {phase!r}; its phases are {', '.join(driver.phases)}"
+    return None
+
+
+@scenario(
+    Capability.PHASES,
+    checks=(
+        "crash-reported", "names-pid", "names-phase", "says-what-to-do", "within-budget", "pid-file-early", "lock-held-early",
+        "forced-stop-clears", "not-database-is-locked", "recovers", "ping", "healthy-answer", "state-kept", "nothing-left",
+    ),
+    supported=_supported,
+)  # fmt: skip
+def crashed_init(
+    examination: Examination,
+    driver: KernelDriver,
+    home: Path,
+    *,
+    store: PersistedStore | None = None,
+    how: str = "kill",
+    phase: str = "restore",
+) -> None:
+    """Interrupt a start in its phase ``phase``, then start again."""
+    probes = has(driver, Capability.PROBE) and has(driver, Capability.LAUNCH)
+    examination.expect(
+        *(("crash-reported",) if how == "kill" else _hang_checks(driver, phase)), "not-database-is-locked", "recovers", "ping",
+        *(("healthy-answer", *state_checks(driver, "state-kept")) if probes else ()), "nothing-left",
+    )  # fmt: skip
+    store = settled_store(driver, home, store)
+    patience = driver.start_timeout if how == "kill" else PATIENCE_SECONDS
+    fault = InterruptedStart(driver, home, how=how, phase=phase, patience=patience)
+    answers = []
+    with examination.armed(fault):
+        if how == "kill":
+            first = fault.client()
+            answers.append(first.text)
+            examination.check("crash-reported", not first.ok and not first.timed_out, first.describe())
+        else:
+            answers.append(_examine_hang(examination, driver, home, fault, phase))
+    again = driver.start(home, timeout=driver.start_timeout)
+    answers.append(again.text)
+    locked = [answer for answer in answers if DATABASE_LOCKED.search(answer)]
+    examination.check(
+        "not-database-is-locked", not locked, "\n".join(locked) or "nobody was told that the database is locked"
+    )
+    if not examination.outcome("recovers", again, within=driver.start_timeout):
+        return
+    examination.outcome("ping", driver.ping(home, timeout=ANSWER_SECONDS))
+    if probes:
+        check_answers(examination, driver, store, store.subclusters)
+    demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
+    check_nothing_left(examination, driver, home)
+
+
+def _hang_checks(driver: KernelDriver, phase: str) -> tuple[str, ...]:
+    after_lock = phase != _LOCK_PHASE
+    return (
+        *(("pid-file-early",) if after_lock and has(driver, Capability.PIDFILE) else ()),
+        *(("lock-held-early",) if after_lock and has(driver, Capability.LOCK) else ()),
+        "names-pid", "names-phase", "says-what-to-do", "within-budget",
+        *(("forced-stop-clears",) if has(driver, Capability.FORCE_STOP) else ()),
+    )  # fmt: skip
+
+
+def _examine_hang(
+    examination: Examination, driver: KernelDriver, home: Path, fault: InterruptedStart, phase: str
+) -> str:
+    """Look at a daemon that stands still, start another, and stop the first by force; give what the second start said."""
+    expected = _hang_checks(driver, phase)
+    hung = fault.hung
+    assert hung is not None, "the fault has fired"
+    if "pid-file-early" in expected:
+        path = driver.pid(home)
+        assert path is not None, "the driver claims a pid file, and does not say where it lies"
+        text = path.read_text().strip() if path.is_file() else "(no file)"
+        examination.check(
+            "pid-file-early", text == str(hung.pid), f"{path}: {text}; the daemon that hangs is {hung.pid}"
+        )
+    if "lock-held-early" in expected:
+        held = locked_files(home)
+        detail = f"locked while {processes.describe(hung)} hangs: {[path.name for path in held]}"
+        examination.check("lock-held-early", bool(held), detail)
+    second = driver.start(home, timeout=PATIENCE_SECONDS)
+    told = second.describe()
+    failed = not second.ok
+    examination.check(
+        "names-pid", failed and re.search(rf"\b{hung.pid}\b", second.text) is not None, f"wanted: {hung.pid}\n{told}"
+    )
+    examination.check(
+        "names-phase", failed and re.search(rf"\b{phase}\b", second.text) is not None, f"wanted: {phase}\n{told}"
+    )
+    examination.check("says-what-to-do", failed and ADVICE.search(second.text) is not None, told)
+    examination.check("within-budget", not second.timed_out and second.seconds <= BUDGET_SECONDS, told)
+    if "forced-stop-clears" in expected:
+        stop = driver.stop(home, timeout=ANSWER_SECONDS, force=True)
+        alive = processes.alive(hung)
+        examination.check("forced-stop-clears", stop.ok and not alive, f"still alive: {alive}\n{stop.describe()}")
+    return second.text

@@ -1,0 +1,94 @@
+"""A start that must fail: it fails at once, both the client and the log say why, and nothing is left of it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from pytest_ocap.driver import Capability, has, lacks
+from pytest_ocap.examination import scenario
+from pytest_ocap.faults.startup import START_FAULTS
+from pytest_ocap.logs import LogMark
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
+from pytest_ocap.scenarios.contracts import (
+    FATAL_SECONDS,
+    check_nothing_left,
+    masked,
+    masked_record,
+    names_path,
+    settled_store,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_ocap.driver import KernelDriver
+    from pytest_ocap.examination import Examination
+    from pytest_ocap.faults.startup import StartFault
+    from pytest_ocap.logs import Line
+
+CAUSES = tuple(START_FAULTS)
+
+
+def _supported(driver: KernelDriver, *, cause: str = "store-corrupt", **_: Any) -> str | None:
+    return lacks(driver, START_FAULTS[cause].needs)
+
+
+@scenario(
+    checks=(
+        "fails-fast", "client-names-cause", "client-names-path", "log-names-cause", "one-fatal-record", "no-masked-text",
+        "left-alone", "nothing-left", "starts-when-mended",
+    ),
+    supported=_supported,
+)  # fmt: skip
+def legible_fatal(
+    examination: Examination,
+    driver: KernelDriver,
+    home: Path,
+    *,
+    store: PersistedStore | None = None,
+    cause: str = "store-corrupt",
+) -> None:
+    """Start with the fault ``cause``; then take it away, and start again."""
+    kind = START_FAULTS[cause]
+    logged = kind.logged and has(driver, Capability.LOG)
+    examination.expect(
+        "fails-fast", "client-names-cause", "client-names-path",
+        *(("log-names-cause", "one-fatal-record") if logged else ()), "no-masked-text", "left-alone", "nothing-left",
+        "starts-when-mended",
+    )  # fmt: skip
+    settled_store(driver, home, store)
+    fault = kind(driver, home)
+    with examination.armed(fault):
+        mark = LogMark(driver.log(fault.home) if logged else None)
+        before = _content(fault.path)
+        outcome = driver.start(fault.home, timeout=driver.start_timeout)
+        told = outcome.describe()
+        fast = not outcome.ok and not outcome.timed_out and outcome.seconds <= FATAL_SECONDS
+        examination.check("fails-fast", fast, told)
+        examination.check("client-names-cause", fault.words.search(outcome.text) is not None, told)
+        examination.check("client-names-path", names_path(outcome.text, fault.path), f"wanted: {fault.path}\n{told}")
+        fatal = mark.lines("fatal") if logged else []
+        if logged:
+            _check_log(examination, fault, fatal, mark)
+        lost = [what for what in (masked(outcome.text), *map(masked_record, fatal)) if what]
+        examination.check("no-masked-text", not lost, f"{lost[0]}\n{told}" if lost else "every message says something")
+        examination.check("left-alone", _content(fault.path) == before, f"{fault.path} is what it was: {before}")
+        check_nothing_left(examination, driver, home)
+    again = driver.start(home, timeout=driver.start_timeout)
+    examination.outcome("starts-when-mended", again)
+    if again.ok:
+        demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
+
+
+def _check_log(examination: Examination, fault: StartFault, fatal: list[Line], mark: LogMark) -> None:
+    telling = [line for line in fatal if fault.words.search(line.text) and names_path(line.text, fault.path)]
+    examination.check("log-names-cause", bool(telling), mark.tail())
+    examination.check("one-fatal-record", len(fatal) == 1, f"{len(fatal)} fatal records\n{mark.tail()}")
+
+
+def _content(path: Path) -> str:
+    """Say what stands at a path: its kind, and for a file its digest."""
+    if path.is_dir():
+        return f"a directory of {sorted(entry.name for entry in path.iterdir())}"
+    return f"a file, {hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else "nothing"

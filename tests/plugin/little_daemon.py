@@ -1,0 +1,314 @@
+"""A little persistent daemon that proves the harness: careful as it stands, careless in one way when told so.
+
+It keeps "subclusters" that count, each with a bundle (a JSON file), in a SQLite store, behind a Unix socket, with a lock, a pid file and
+a log.  ``LITTLE_DEFECT`` puts one defect into it; each must turn the suite red on the check that names it.
+Usage: python little_daemon.py HOME start|stop|serve [--timeout S] [--force]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+DEFECT = os.environ.get("LITTLE_DEFECT", "")
+FAILPOINT = os.environ.get("LITTLE_FAILPOINT", "")
+APPLICATION = 0x117713
+VERSION = 1
+LIMIT = 1 << 20
+
+
+class Refused(Exception):
+    """Something is refused, for a reason that has a code and a path."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def read_bundle(url: str) -> None:
+    path = Path(url.removeprefix("file://"))
+    try:
+        found = os.stat(path)
+        if DEFECT == "opens-fifo":
+            path.read_bytes()
+        if stat.S_ISDIR(found.st_mode) or not stat.S_ISREG(found.st_mode):
+            raise Refused("bundle-unreadable", f"{path} is no regular file")
+        if found.st_size > LIMIT:
+            raise Refused("bundle-too-large", f"{path} has {found.st_size} bytes, more than {LIMIT}")
+        json.loads(path.read_text())["bundle"]
+    except FileNotFoundError as error:
+        if DEFECT == "bare-errno":
+            raise Refused("bundle-missing", "ENOENT") from error
+        raise Refused("bundle-missing", f"{path} does not exist") from error
+    except OSError as error:
+        raise Refused("bundle-unreadable", f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused("bundle-corrupt", f"{path} is not a bundle") from error
+
+
+class Daemon:
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.status = int(os.environ["LITTLE_STATUS"])
+        self.bad: dict[int, Refused] = {}
+        self.phase_now = "lock"
+
+    def tell(self, **message: Any) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.status, json.dumps(message).encode() + b"\n")
+
+    def phase(self, name: str) -> None:
+        self.phase_now = name
+        if DEFECT != "pid-late" or name == "listen":
+            (self.home / "pid").write_text(str(os.getpid()))
+        if not (DEFECT == "lock-late" and name in ("log", "store")):
+            (self.home / "phase").write_text(json.dumps([os.getpid(), name]))
+        self.tell(phase=name)
+        if DEFECT == "early-zero" and name == "store":
+            self.tell(ready=True, degraded=[])
+        if FAILPOINT == f"{name}=kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if FAILPOINT == f"{name}=hang":
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def log(self, level: str, **fields: Any) -> None:
+        with (self.home / "log").open("a") as file:
+            file.write(json.dumps({"level": level, **fields}) + "\n")
+
+    def lock(self) -> None:
+        self.lock_file = (self.home / "lock").open("a")
+        try:
+            fcntl.flock(self.lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Refused("running", f"a daemon holds {self.home / 'lock'}") from error
+
+    def open_store(self) -> None:
+        path = self.home / "store.sqlite"
+        if path.is_dir():
+            raise Refused("store-directory", f"{path} is a directory")
+        try:
+            self.store = sqlite3.connect(path, isolation_level=None, timeout=0.2)
+            application = self.store.execute("PRAGMA application_id").fetchone()[0]
+            version = self.store.execute("PRAGMA user_version").fetchone()[0]
+            tables = self.store.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+            if tables and application != APPLICATION:
+                raise Refused("store-foreign", f"{path} belongs to another application")
+            if version > VERSION:
+                raise Refused("store-newer", f"{path} was written by a newer version")
+            self.store.execute(f"PRAGMA application_id={APPLICATION}")
+            self.store.execute(f"PRAGMA user_version={VERSION}")
+            self.store.execute("CREATE TABLE IF NOT EXISTS sub (id INTEGER PRIMARY KEY, url TEXT, count INTEGER)")
+        except sqlite3.Error as error:
+            raise Refused("store-corrupt", f"{path} is damaged: {error}") from error
+
+    def restore(self) -> None:
+        for number, url in self.store.execute("SELECT id, url FROM sub").fetchall():
+            try:
+                read_bundle(url)
+            except Refused as error:
+                if DEFECT == "aborts":
+                    raise
+                if DEFECT == "deletes-record":
+                    self.store.execute("DELETE FROM sub WHERE id=?", (number,))
+                self.bad[number] = error
+                named = {} if DEFECT == "warns-without-bundle" else {"error": str(error), "url": url}
+                self.log("warning", event="subcluster.quarantined", subcluster=f"s{number}", **named)
+                if DEFECT == "forgets":
+                    self.store.execute("UPDATE sub SET url='file:///nowhere' WHERE id=?", (number,))
+        if DEFECT == "skips-healthy" and self.bad:
+            self.bad = {n: Refused("skipped", "skipped") for (n,) in self.store.execute("SELECT id FROM sub")} | self.bad
+        if DEFECT == "loses-state":
+            self.store.execute("UPDATE sub SET count=0")
+
+    def listen(self) -> None:
+        path = self.home / "sock"
+        if os.path.lexists(path):
+            with contextlib.closing(socket.socket(socket.AF_UNIX)) as client:
+                live = False
+                if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+                    with contextlib.suppress(OSError):
+                        client.connect(str(path))
+                        live = True
+                if live and DEFECT != "unlinks-live":
+                    pid = int.from_bytes(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder)
+                    raise Refused("socket-foreign", f"{path} is served by pid {pid}")
+            if path.is_dir() or (path.is_file() and path.stat().st_size):
+                raise Refused("socket-foreign", f"{path} is not a socket")
+            path.unlink()
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(path))
+        self.socket.listen()
+
+    def run(self) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        try:
+            self.home.mkdir(mode=0o700, exist_ok=True)
+            steps = [("lock", self.lock), ("store", self.open_store), ("restore", self.restore), ("listen", self.listen)]
+            if DEFECT == "lock-late":
+                steps[0], steps[1] = steps[1], steps[0]
+            for name, step in steps:
+                if name in ("lock", "listen"):
+                    step()
+                    self.phase(name)
+                else:
+                    self.phase(name)
+                    step()
+        except Exception as error:
+            self.fatal(error)
+            sys.exit(1)
+        self.tell(ready=True, degraded=[f"s{n} ({e})" for n, e in self.bad.items()])
+        os.close(self.status)
+        try:
+            self.serve()
+        finally:
+            for name in ("sock", "pid"):
+                (self.home / name).unlink(missing_ok=True)
+
+    def fatal(self, error: Exception) -> None:
+        text = repr(object()) if DEFECT == "object-name" else str(error)
+        if DEFECT == "fatal-unlogged":
+            sys.stderr.write(text)
+        else:
+            for _ in range(2 if DEFECT == "fatal-twice" else 1):
+                with contextlib.suppress(OSError):
+                    self.log("fatal", phase=self.phase_now, error=text)
+        if DEFECT == "times-out":
+            time.sleep(60)
+        self.tell(fatal=text)
+        if DEFECT == "lingers":
+            time.sleep(60)
+
+    def serve(self) -> None:
+        while True:
+            connection, _ = self.socket.accept()
+            with connection, connection.makefile("rwb") as stream:
+                request = json.loads(stream.readline())
+                try:
+                    answer: dict[str, Any] = {"result": self.answer(request["method"], request["params"])}
+                except Refused as error:
+                    answer = {"error": {"code": 1, "message": str(error), "data": {"code": error.code}}}
+                with contextlib.suppress(BrokenPipeError):
+                    stream.write(json.dumps({"id": 1, **answer}).encode() + b"\n")
+                    stream.flush()
+                if request["method"] == "stop":
+                    return
+
+    def answer(self, method: str, params: Any) -> Any:
+        if method == "launch":
+            read_bundle(params)
+            number = self.store.execute("INSERT INTO sub (url, count) VALUES (?, 0)", (params,)).lastrowid
+            return [f"s{number}", f"root{number}"]
+        if method == "list":
+            rows = self.store.execute("SELECT id FROM sub").fetchall()
+            return [[f"s{n}", "quarantined" if n in self.bad else "running", str(self.bad.get(n, ""))] for (n,) in rows]
+        if method == "probe":
+            number = int(params.removeprefix("root"))
+            if number in self.bad:
+                raise Refused("quarantined", f"s{number} is quarantined: {self.bad[number]}")
+            self.store.execute("UPDATE sub SET count = count + 1 WHERE id=?", (number,))
+            return self.store.execute("SELECT count FROM sub WHERE id=?", (number,)).fetchone()[0]
+        return "pong"
+
+
+def alive(home: Path) -> int | None:
+    """Give the pid of the daemon that holds the lock, as the phase file names it."""
+    try:
+        with (home / "lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(json.loads((home / "phase").read_text())[0])
+    except OSError:
+        return None
+    return None
+
+
+def start(home: Path, timeout: float) -> int:
+    if home.exists() and not home.is_dir():
+        print(f"Error: {home} is not a directory", file=sys.stderr)
+        return 1
+    if len(str(home / "sock")) > 100:
+        print(f"Error: the path {home / 'sock'} is too long", file=sys.stderr)
+        return 1
+    if (home / "log").is_dir():
+        print(f"Error: {home / 'log'} is a directory", file=sys.stderr)
+        return 1
+    pid = alive(home)
+    if pid is not None:
+        phase = json.loads((home / "phase").read_text())[1]
+        time.sleep(timeout / 4)
+        if DEFECT == "says-locked":
+            print("Error: database is locked", file=sys.stderr)
+        elif DEFECT == "silent-hang":
+            print("Error: timed out", file=sys.stderr)
+        else:
+            print(f"Error: pid {pid} hangs in phase {phase}; stop it with: stop --force", file=sys.stderr)
+        return 5
+    reader, writer = os.pipe()
+    home.mkdir(mode=0o700, exist_ok=True)
+    with (home / "stderr").open("w") as err:
+        subprocess.Popen(
+            [sys.executable, __file__, str(home), "serve"],
+            env={**os.environ, "LITTLE_STATUS": str(writer)}, pass_fds=[writer], start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
+        )  # fmt: skip
+    os.close(writer)
+    said = b""
+    phase = "start"
+    while True:
+        if not select.select([reader], [], [], timeout)[0]:
+            print(f"Error: pid {(home / 'pid').read_text()} hangs in phase {phase}; stop it by force", file=sys.stderr)
+            return 5
+        chunk = os.read(reader, 4096)
+        said += chunk
+        for line in said.decode().splitlines():
+            message = json.loads(line)
+            phase = message.get("phase", phase)
+            if message.get("ready"):
+                print("ready" + "".join(f", quarantined: {what}" for what in message["degraded"]))
+                return 0
+            if "fatal" in message:
+                print(f"Error: {message['fatal']} (phase {phase})", file=sys.stderr)
+                return 4
+        if not chunk:
+            print(f"Error: the daemon died in phase {phase}", file=sys.stderr)
+            return 4
+
+
+def stop(home: Path, force: bool) -> int:
+    pid = alive(home)
+    if pid is None and force and (home / "pid").exists():
+        pid = int((home / "pid").read_text())
+    if pid is None:
+        return 0
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL if force else signal.SIGTERM)
+    deadline = time.monotonic() + 5
+    while alive(home) is not None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return 0
+
+
+def main() -> int:
+    home, verb = Path(sys.argv[1]), sys.argv[2]
+    if verb == "serve":
+        Daemon(home).run()
+        return 0
+    if verb == "start":
+        return start(home, float(sys.argv[3]))
+    return stop(home, "--force" in sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
