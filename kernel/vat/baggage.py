@@ -18,7 +18,8 @@ from kernel.errors import CapDataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from kernel.capdata import CapData, ValueOf
+    from kernel.capdata import CapData
+    from kernel.smallcaps import ValueOf
 
 
 class Baggage(MutableMapping[str, Any]):

@@ -15,24 +15,25 @@ and processes.
 
 from __future__ import annotations
 
-import traceback
 from collections import deque
 from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 from kernel.capdata import RemoteError, decode, encode
 from kernel.errors import CapDataError, VatProtocolError
 from kernel.refs import ROOT_VREF
 from kernel.vat.baggage import Baggage
 from kernel.vat.exo import Exo, interface_of, invoke
+from kernel.vat.failures import traceback_of
 from kernel.vat.references import FULFILLED, PENDING, REJECTED, Presence, Promise, raisable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from kernel.capdata import CapData, SlotOf
+    from kernel.capdata import CapData
+    from kernel.smallcaps import SlotOf
 
 CRANK_BYTES = 12 * 1024 * 1024
 """How many bytes one crank may send, all its syscalls together."""
@@ -76,6 +77,7 @@ class Liveslots:
         self._coroutines: dict[int, tuple[CoroutineType[Any, Any, Any], Promise]] = {}
         self._fresh: list[Promise] = []
         self._to_announce: list[Promise] = []
+        self._results: list[tuple[list[Any], ref[Promise]]] = []
 
     # --- deliveries ---
 
@@ -137,10 +139,22 @@ class Liveslots:
         """Run the vat's code until it has nothing left to do, and hand over what it did."""
         while self._ready:
             self._ready.popleft()()
+        self._ask_for_results()
         syscalls = self._syscalls + self.baggage.take_changes()
         self._syscalls = []
         self._sent_bytes = 0
         return {"syscalls": syscalls, "nextExport": self._next_export, "nextPromise": self._next_promise}
+
+    def _ask_for_results(self) -> None:
+        """Subscribe to the results of this crank's messages, and send those without one whose result nobody holds."""
+        results, self._results = self._results, []
+        for syscall, reference in results:
+            promise = reference()
+            if promise is None:
+                syscall[4] = None
+            elif promise.state is PENDING and promise.vref is not None:
+                self._promises[promise.vref] = promise
+                self.want(promise)
 
     # --- what presences and promises need (the Sender protocol) ---
 
@@ -158,8 +172,9 @@ class Liveslots:
             raise TypeError(error.message) from None
         vref = self._vref_of(target)
         result = Promise(self, self._new_promise_vref(), decided_here=False)
-        self._promises[str(result.vref)] = result
-        self._syscalls.append(["send", vref, method, data.to_json(), result.vref])
+        syscall = ["send", vref, method, data.to_json(), result.vref]
+        self._syscalls.append(syscall)
+        self._results.append((syscall, ref(result)))
         self._announce_settled()
         return result
 
@@ -167,6 +182,7 @@ class Liveslots:
         """Subscribe to a promise that another vat decides."""
         if promise.vref is not None and not promise.decided_here and not promise.wanted:
             promise.wanted = True
+            self._promises[promise.vref] = promise
             self._syscalls.append(["subscribe", promise.vref])
 
     def spawn(self, coroutine: Coroutine[Any, None, Any]) -> Promise:
@@ -203,8 +219,7 @@ class Liveslots:
 
     def _explain(self, error: BaseException) -> None:
         if not isinstance(error, RemoteError):
-            lines = traceback.format_exception(type(error), error, error.__traceback__, limit=-8)
-            self._log("debug", "".join(lines).rstrip())
+            self._log("debug", traceback_of(error))
 
     # --- settling promises that are decided here ---
 
@@ -347,8 +362,8 @@ class Liveslots:
             return vref
         if value.vref is None:
             value.vref = self._new_promise_vref()
-            self._promises[value.vref] = value
             self._fresh.append(value)
+        self._promises[value.vref] = value  # it was mentioned, so the name must go on meaning this promise
         return value.vref
 
     def _new_promise_vref(self) -> str:

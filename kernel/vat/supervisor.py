@@ -18,6 +18,7 @@ from kernel.capdata import CapData
 from kernel.errors import OcapError, VatProtocolError
 from kernel.refs import parse_vref
 from kernel.vat.exo import Exo
+from kernel.vat.failures import message_of, traceback_of
 from kernel.vat.liveslots import Liveslots
 from kernel.vat.modules import BundleModules, Source
 from kernel.vat.powers import Output, OutputStream, VatPowers
@@ -25,9 +26,6 @@ from kernel.vat.references import enter_vat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-TRACEBACK_CHARACTERS = 16 * 1024
-"""How much of a traceback is reported; its end says what went wrong."""
 
 
 class Bounds(NamedTuple):
@@ -118,7 +116,12 @@ class Supervisor:
             root = _build_root(entry, modules, VatPowers(self._output, names), parameters, liveslots)
         except BaseException as error:  # noqa: BLE001  (whatever the vat's code raises, SystemExit too, is its failure)
             self._finish_output()
-            self._send(["failed", _failure(error)])
+            self._send(
+                [
+                    "failed",
+                    {"type": type(error).__name__, "message": message_of(error), "traceback": traceback_of(error)},
+                ]
+            )
             return False
         liveslots.set_root(root)
         self._liveslots = liveslots
@@ -206,19 +209,3 @@ def _build_root(
     if not isinstance(root, Exo):
         raise TypeError(f"build_root_object() must return an Exo, and returned a {type(root).__qualname__}")
     return root
-
-
-def _failure(error: BaseException) -> dict[str, str]:
-    import traceback
-
-    try:
-        message = str(error)
-    except Exception as broken:  # noqa: BLE001  (the failure must be reported even if its text cannot be made)
-        message = f"(its message could not be rendered: {type(broken).__name__})"
-    # The first frames are the supervisor's own; the vat's author needs those after them.
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    return {
-        "type": type(error).__name__,
-        "message": message or type(error).__name__,
-        "traceback": "".join(lines)[-TRACEBACK_CHARACTERS:],
-    }

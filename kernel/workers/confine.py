@@ -10,11 +10,13 @@ The rules are compiled once, in the template (libseccomp needs files and memory 
 from __future__ import annotations
 
 import ctypes
+import ctypes.util
 import errno
 import os
 import posix
 import resource
 import sys
+from typing import Any
 
 from kernel.workers.confinement import INSTALL, expected_confinement
 from kernel.workers.types import Confinement
@@ -146,9 +148,23 @@ def name_process(name: str) -> None:
         _prctl(_PR_SET_NAME, ctypes.addressof(text), 0)
 
 
-def _compile() -> bytes:
-    import pyseccomp
+def _import_pyseccomp() -> Any:
+    """Import pyseccomp without the two processes that it would start to find its libraries (100 ms, and a PATH)."""
 
+    def known(name: str) -> str | None:
+        return "libseccomp.so.2" if name == "seccomp" else None  # None is the program itself, which has libc in it
+
+    find_library = ctypes.util.find_library
+    ctypes.util.find_library = known
+    try:
+        import pyseccomp
+    finally:
+        ctypes.util.find_library = find_library
+    return pyseccomp
+
+
+def _compile() -> bytes:
+    pyseccomp = _import_pyseccomp()
     rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
     for name in _ALLOWED:
         if _exists(pyseccomp, name):
@@ -161,10 +177,9 @@ def _compile() -> bytes:
         return file.read()
 
 
-def _exists(pyseccomp: object, name: str) -> bool:
+def _exists(pyseccomp: Any, name: str) -> bool:
     """Say whether this machine's architecture has a system call (``time``, for one, is not on all)."""
-    resolve, arch = getattr(pyseccomp, "resolve_syscall"), getattr(pyseccomp, "system_arch")  # noqa: B009
-    return int(resolve(arch(), name)) >= 0
+    return int(pyseccomp.resolve_syscall(pyseccomp.system_arch(), name)) >= 0
 
 
 def _probe(filter_: Filter) -> str | None:
