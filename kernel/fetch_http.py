@@ -93,7 +93,7 @@ class _Transfer:
         self.received = 0
         self.content = b""
         self.error: BaseException | None = None
-        self._connection: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None
         self._aborted = False
 
     def run(self) -> None:
@@ -110,11 +110,11 @@ class _Transfer:
     def abort(self) -> None:
         """End the connection, so that a thread that waits for its next byte wakes up and ends."""
         self._aborted = True
-        connection = self._connection
-        if connection is not None and connection.sock is not None:
+        connected = self._socket
+        if connected is not None:
             with contextlib.suppress(OSError):  # it may have ended by itself just now
                 # The plain socket's method, also for TLS: SSLSocket's own is not safe while another thread reads.
-                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
     def _follow(self) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
@@ -129,21 +129,24 @@ class _Transfer:
         parts = urlsplit(self.url)
         kind = http.client.HTTPSConnection if parts.scheme.lower() == "https" else http.client.HTTPConnection
         connection = kind(parts.hostname or "", parts.port, timeout=self.timeout)
-        self._connection = connection
         try:
+            connection.connect()
+            # Kept here because http.client lets go of it as soon as it knows that the server will close.
+            self._socket = connection.sock
+            if self._aborted:
+                raise TimeoutError
             target = quote(parts.path or "/", safe=_SAFE) + (
                 f"?{quote(parts.query, safe=_SAFE)}" if parts.query else ""
             )
             connection.request("GET", target, headers={"Connection": "close", "User-Agent": "ocap-kernel"})
-            if self._aborted:
-                raise TimeoutError
-            response = connection.getresponse()
-            if response.status in _REDIRECTS and response.getheader("Location"):
-                return response.getheader("Location")
-            self._check(response)
-            self.content = self._read(response)
-            return None
+            with connection.getresponse() as response:
+                if response.status in _REDIRECTS and response.getheader("Location"):
+                    return response.getheader("Location")
+                self._check(response)
+                self.content = self._read(response)
+                return None
         finally:
+            self._socket = None
             connection.close()
 
     def _check(self, response: http.client.HTTPResponse) -> None:
