@@ -30,8 +30,11 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are ours: typed, and with the next step."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=_HelpFormatter, allow_abbrev=False, **options)
+    def __init__(self, *, description: str, **options: Any) -> None:
+        # The formatter leaves paragraphs alone, for the sake of the examples.
+        super().__init__(
+            description=_wrapped(description), formatter_class=_HelpFormatter, allow_abbrev=False, **options
+        )
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line.
@@ -71,7 +74,7 @@ def add_command(commands: Any, name: str, handler: str, summary: str, descriptio
         description: What it does, prints and changes, in its own help.
         lines: Its examples.
     """
-    parser: Parser = commands.add_parser(name, help=summary, description=wrapped(description), epilog=examples(*lines))
+    parser: Parser = commands.add_parser(name, help=summary, description=description, epilog=examples(*lines))
     parser.set_defaults(handler=handler, parser=parser)
     _add_home(parser)
     return parser
@@ -110,8 +113,8 @@ def _help_width() -> int:
         return 78
 
 
-def wrapped(text: str) -> str:
-    """Fill a paragraph to the width of the help; the formatter leaves it alone, for the sake of the examples."""
+def _wrapped(text: str) -> str:
+    """Fill a paragraph to the width of the help."""
     lines = [""]
     for word in text.split():
         if lines[-1] and len(lines[-1]) + 1 + len(word) > _help_width():

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kernel.daemon.ensure import StopReport
+    from kernel.daemon.home import Home
+
+_HUNG_SECONDS = 30.0  # without progress, as long as `ocap daemon start` is patient
 
 _STATES = {
     "daemon-not-running": "not-running",
@@ -80,6 +83,8 @@ def status(args: Namespace) -> int:
     home = home_of(args)
     try:
         found = daemon_status(home)
+        if found["daemon"]["state"] == "starting":
+            _check_progress(home)
     except OcapError as error:
         if args.json:
             state = _STATES.get(error.code, "failed")
@@ -94,10 +99,29 @@ def status(args: Namespace) -> int:
     return 0
 
 
+def _check_progress(home: Home) -> None:
+    """Raise for a start that hangs: its process is stopped, or has got no further for long."""
+    from kernel.daemon import outcome
+    from kernel.daemon.lock import inspect_lock
+    from kernel.daemon.process import monotonic, state_of
+
+    lock = inspect_lock(home.lock)
+    if not lock.held or lock.info is None:
+        return  # it is over; whoever asks again sees how it ended
+    idle = monotonic() - lock.info.progress_monotonic
+    stopped = state_of(lock.info.pid) in ("T", "t")
+    if stopped or idle >= _HUNG_SECONDS:
+        raise outcome.stuck(home, lock.info.pid, lock.info.phase, idle, stopped=stopped, ready=False)
+
+
 def _say_status(args: Namespace, socket: str, found: dict[str, Any]) -> None:
     daemon, subclusters = found["daemon"], found["subclusters"]
     quarantined = [record for record in subclusters if record["state"] == "quarantined"]
     say(f"{daemon['state']}: pid {daemon['pid']}, version {daemon['version']}, since {daemon['startedAt']}")
+    if daemon.get("phase"):
+        done = " {} of {}".format(*daemon["progress"]) if daemon.get("progress") else ""
+        say(f"phase: {daemon['phase']}{done}")
+        return
     say(f"socket: {socket}")
     confinement = daemon.get("confinement") or {}
     if confinement.get("state") not in (None, "full"):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 
 from kernel.cli.output import note, say_json
-from kernel.errors import OcapError, cause_chain, describe, to_record
+from kernel.errors import OcapError, RejectedError, cause_chain, describe, to_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
+
+_LONGEST_LOG_LINE = 400
 
 _FACTS = (
     ("phase", "phase"),
@@ -43,6 +45,8 @@ def report(error: OcapError, *, as_json: bool) -> int:
 def failure_lines(error: OcapError) -> Iterator[str]:
     """Give the lines that tell a person of ``error``: the sentence, indented facts, causes, log, next steps."""
     message = error.message.rstrip()
+    if not isinstance(error, RejectedError):  # a vat's own words stay as they are
+        message = _without_full_stop(message)
     yield f"Error: {message} (code {error.code})"
     told = message
     for key, label in _FACTS:
@@ -84,6 +88,11 @@ def unexpected_record(error: BaseException) -> dict[str, Any]:
     return {"error": to_record(error)}
 
 
+def _without_full_stop(sentence: str) -> str:
+    """Let the code belong to the sentence that it follows."""
+    return sentence[:-1] if sentence.endswith(".") and not sentence.endswith("..") else sentence
+
+
 def _mentions(text: str, value: str) -> bool:
     return value in text or (value.startswith("file://") and value.removeprefix("file://") in text)
 
@@ -117,7 +126,8 @@ def _log_tail(tail: object) -> Iterator[str]:
 
     yield "  last lines of the log:"
     for entry in tail:
-        yield f"    {log_line(entry)}"
+        line = log_line(entry, tracebacks=False)
+        yield f"    {line if len(line) <= _LONGEST_LOG_LINE else line[:_LONGEST_LOG_LINE] + '…'}"
 
 
 def _remedies(error: OcapError) -> list[str]:

@@ -20,7 +20,7 @@ def parse_line(line: str) -> dict[str, Any] | None:
     """Give the record on a line of the log, or None when the line holds none."""
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and "event" in record else None
 
@@ -31,22 +31,33 @@ def at_least(record: dict[str, Any] | None, level: str) -> bool:
     return found not in LEVELS or LEVELS.index(str(found)) >= LEVELS.index(level)
 
 
-def log_line(entry: object) -> str:
-    """Give one line of text for one entry of the log: a record, or the text of a line."""
+def log_line(entry: object, *, tracebacks: bool = True) -> str:
+    """Give the text for one entry of the log, a record or the text of a line: one line, and tracebacks below it."""
     record = parse_line(entry) if isinstance(entry, str) else entry
     if not isinstance(record, dict):
         return str(entry).rstrip("\n")
-    fields = {key: value for key, value in record.items() if key not in ("ts", "level", "event")}
+    traces: list[str] = []
+    fields = []
+    for key, value in record.items():
+        if key == "traceback" and isinstance(value, str):
+            traces.append(value)
+        elif key not in ("ts", "level", "event"):
+            fields.append(f"{key}={_field(value, traces)}")
     head = f"{record.get('ts', '-')} {record.get('level', '-')!s:<7} {record.get('event', '-')}"
-    trace = fields.pop("traceback", None)
-    told = " ".join(f"{key}={_field(value)}" for key, value in fields.items())
-    text = f"{head} {told}".rstrip()
-    if isinstance(trace, str) and trace.strip():
-        text += "".join(f"\n    | {line}" for line in trace.rstrip().splitlines())
+    text = " ".join((head, *fields))
+    if tracebacks:
+        text += "".join(f"\n    | {line}" for trace in traces for line in trace.rstrip().splitlines())
     return text
 
 
-def _field(value: object) -> str:
+def _field(value: object, traces: list[str]) -> str:
+    """Give a field's value in words; the traceback that an error holds is put aside."""
+    if isinstance(value, dict) and "message" in value and "type" in value:
+        trace = value.get("traceback")
+        if isinstance(trace, str):
+            traces.append(trace)
+        code = f" (code {value['code']})" if value.get("code") else ""
+        return to_json(f"{value['type']}: {value['message']}{code}")
     if isinstance(value, str) and value and not any(char.isspace() or char in '"=' for char in value):
         return value
     return to_json(value)

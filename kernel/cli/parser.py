@@ -139,7 +139,7 @@ def _add_daemon(commands: Any) -> None:
         "ocap daemon restart",
     )
     _add_start_options(restart)
-    restart.add_argument("--force", action="store_true", help="kill the daemon at once, without asking it to stop")
+    restart.add_argument("--force", action="store_true", help="do not ask it to stop: end it")
     status = add_command(
         group,
         "status",
@@ -233,8 +233,8 @@ def _add_start_options(parser: Parser) -> None:
 
 
 def _add_stop_options(parser: Parser) -> None:
-    add_timeout(parser, 10.0, "how long to wait before each stronger means")
-    parser.add_argument("--force", action="store_true", help="kill the daemon at once, without asking it to stop")
+    add_timeout(parser, 10.0, "how long it may take to stop before it is killed")
+    parser.add_argument("--force", action="store_true", help="do not ask: terminate it, and kill it a second later")
     add_json(parser)
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from kernel.daemon.home import Home
 
 
+_STOPPED_PATIENCE = 1.0  # seconds that a daemon may be stopped (SIGSTOP, a debugger) before it counts as unresponsive
+
+
 def home_of(args: Namespace) -> Home:
     """Give the home directory that the command line, or else the environment, names."""
     from kernel.daemon.home import Home
@@ -49,8 +52,37 @@ def call(args: Namespace, method: str, params: Any, *, waiting: str, timeout: fl
     from kernel.cli.waiting import Waiting
     from kernel.daemon.client import Client
 
-    with Waiting(waiting), Client(home_of(args).socket, timeout=timeout) as client:
+    home = home_of(args)
+    watch = _Watch(home)
+    with Waiting(waiting), Client(home.socket, timeout=timeout, while_waiting=watch.look) as client:
+        watch.pid = client.peer_pid()
         return client.call(method, params)
+
+
+class _Watch:
+    """Notices, while an answer is waited for, that the daemon is stopped and will give none."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._since: float | None = None
+        self.pid: int | None = None
+
+    def look(self) -> None:
+        """Look at the daemon.
+
+        Raises:
+            DaemonUnresponsiveError: It has been stopped for a while.
+        """
+        from kernel.daemon.process import monotonic, state_of
+
+        if self.pid is None or state_of(self.pid) not in ("T", "t"):
+            self._since = None
+        elif self._since is None:
+            self._since = monotonic()
+        elif monotonic() - self._since >= _STOPPED_PATIENCE:
+            from kernel.daemon.outcome import stuck
+
+            raise stuck(self._home, self.pid, "ready", monotonic() - self._since, stopped=True, ready=True)
 
 
 def ensured(args: Namespace, *, timeout: float = 30.0, options: tuple[str, ...] = ()) -> DaemonState:
