@@ -97,11 +97,11 @@ class Encoder(Walker):
         if isinstance(value, (bytes, bytearray)):
             import base64
 
-            return {"#tag": _BYTES_TAG, "payload": base64.b64encode(value).decode("ascii")}
+            return {"#tag": _BYTES_TAG, "payload": _escape(base64.b64encode(value).decode("ascii"))}
         if isinstance(value, BaseException):
             return _encode_error(value)
         raise CapDataError(
-            f"is a {type(value).__qualname__}, which cannot be passed: {_PASSABLE} can",
+            f"is of type {type(value).__qualname__}, which cannot be passed: {_PASSABLE} can",
             remedy="Pass plain data, or make it an Exo and pass a reference to it.",
         )
 
@@ -119,7 +119,7 @@ class Encoder(Walker):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise CapDataError(
-                    f"has the key {key!r}, which is a {type(key).__qualname__}: keys of a passed dict are str"
+                    f"has the key {key!r} of type {type(key).__qualname__}: keys of a dict that is passed are str"
                 )
             self.enter(key)
             encoded[_escape(key)] = self.encode(item)
@@ -128,7 +128,7 @@ class Encoder(Walker):
 
     def _encode_tagged(self, value: Tagged) -> dict[str, Any]:
         if not isinstance(value.tag, str):
-            raise CapDataError(f"has a tag that is a {type(value.tag).__qualname__}, not a str")
+            raise CapDataError(f"has a tag of type {type(value.tag).__qualname__}: tags are str")
         if value.tag == _BYTES_TAG:
             raise CapDataError("has the tag 'bytes', which stands for bytes", remedy="Pass the bytes themselves.")
         self.enter("payload")
