@@ -8,6 +8,18 @@ The commands know the daemon by its public functions and the wire protocol only;
 
 from __future__ import annotations
 
-from kernel.cli.app import main
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-__all__ = ["main"]
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the ``ocap`` command and give its exit code.
+
+    Args:
+        argv: The arguments without the program's name; those of the process when left out.
+    """
+    # Imported here, because `python -m kernel.cli` imports this package before it can mend the import path.
+    from kernel.cli.app import main as run
+
+    return run(argv)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from kernel.cli.output import OutputClosedError, note, prepare_streams, say_json, silence
+from kernel.cli.output import OutputError, note, prepare_streams, say_json, silence
 from kernel.errors import OcapError
 
 TYPE_CHECKING = False
@@ -30,20 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     prepare_streams()
     try:
-        code = _run(words)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OutputClosedError:
+        return _run(words)
+    except OutputError as error:
         silence(sys.stdout)
-        return OUTPUT_CLOSED
-    except BrokenPipeError:  # from the last flush, or from argparse, which prints help itself
-        silence(sys.stdout)
-        return OUTPUT_CLOSED
-    except OSError as error:  # the device that takes the output is full
-        note(f"Error: the output could not be written: {error.strerror or error} (code {OcapError.code})")
-        silence(sys.stdout)
+        if error.reader_has_gone:
+            return OUTPUT_CLOSED
+        note(f"Error: the output could not be written: {error} (code {OcapError.code})")
         return OcapError.exit_code
-    return code
 
 
 def _run(words: list[str]) -> int:
@@ -60,7 +53,7 @@ def _run(words: list[str]) -> int:
     except KeyboardInterrupt:
         note("Interrupted.")
         return INTERRUPTED
-    except OutputClosedError:
+    except OutputError:
         raise
     except Exception as error:  # noqa: BLE001  # a defect of ours is reported to the user, not shown as a traceback
         from kernel.cli.failure import report_unexpected, unexpected_record

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from kernel.cli.output import say
 from kernel.errors import OcapError, UsageError
 
 TYPE_CHECKING = False
@@ -36,6 +37,10 @@ class Parser(argparse.ArgumentParser):
             description=_wrapped(description), formatter_class=_HelpFormatter, allow_abbrev=False, **options
         )
 
+    def print_help(self, file: object = None) -> None:
+        """Print the help to standard output; argparse itself would not say that it cannot be written."""
+        say(self.format_help().rstrip("\n"))
+
     def error(self, message: str) -> NoReturn:
         """Refuse the command line.
 
@@ -52,7 +57,8 @@ class Version(argparse.Action):
         """Print the version and exit."""
         from kernel import __version__
 
-        parser.exit(message=f"ocap {__version__}\n")
+        say(f"ocap {__version__}")
+        parser.exit()
 
 
 def add_group(commands: Any, name: str, summary: str, description: str, *lines: str) -> Any:

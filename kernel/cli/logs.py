@@ -11,7 +11,7 @@ import time
 from collections import deque
 
 from kernel.cli.logtext import at_least, log_line, parse_line
-from kernel.cli.output import is_terminal, say
+from kernel.cli.output import is_terminal, say, say_styled
 from kernel.cli.session import home_of, suggest
 from kernel.errors import LogError, NotFoundError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.1
 _CHUNK_BYTES = 1 << 20
+_STYLES = {"debug": "dim", "warning": "yellow", "error": "red", "fatal": "bold red"}
 
 
 def logs(args: Namespace) -> int:
@@ -149,16 +150,6 @@ def _show(line: str, args: Namespace) -> None:
     text = log_line(line)
     record = parse_line(line)
     if record is not None and is_terminal(sys.stdout):
-        _paint(text, str(record.get("level")))
+        say_styled(text, _STYLES.get(str(record.get("level")), ""))
     else:
         say(text)
-
-
-def _paint(text: str, level: str) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    from kernel.cli.output import printable
-
-    style = {"debug": "dim", "warning": "yellow", "error": "red", "fatal": "bold red"}.get(level, "")
-    Console(file=sys.stdout, soft_wrap=True, highlight=False).print(Text(printable(text), style=style))

@@ -15,12 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, TextIO
 
+    from rich.table import Table
+    from rich.text import Text
+
 _VISIBLE_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 _JSON_CONTROLS = {code: f"\\u{code:04x}" for code in range(127, 160)}
 
 
-class OutputClosedError(Exception):
-    """Nobody reads standard output any more (``ocap daemon logs | head``); not a failure worth a word."""
+class OutputError(Exception):
+    """Standard output cannot be written; the cause says why."""
+
+    @property
+    def reader_has_gone(self) -> bool:
+        """Whether nobody reads any more (``ocap daemon logs | head``): not a failure worth a word."""
+        return isinstance(self.__cause__, BrokenPipeError)
 
 
 def prepare_streams() -> None:
@@ -48,19 +56,19 @@ def say(text: str) -> None:
     """Write one piece of a result, and a newline, to standard output.
 
     Raises:
-        OutputClosedError: The reader has gone.
+        OutputError: It cannot be written: the reader has gone, or the disk is full.
     """
     try:
         print(printable(text), flush=True)
-    except BrokenPipeError as error:
-        raise OutputClosedError from error
+    except OSError as error:
+        raise OutputError(error.strerror) from error
 
 
 def note(text: str) -> None:
-    """Write a line about what is going on to standard error; a reader who has gone misses it."""
+    """Write a line about what is going on to standard error; where that cannot be written, it is lost."""
     try:
         print(printable(text), file=sys.stderr, flush=True)
-    except BrokenPipeError:
+    except OSError:
         silence(sys.stderr)
 
 
@@ -104,7 +112,6 @@ def say_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def _draw_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -113,10 +120,23 @@ def _draw_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(header, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell, style=_STATE_STYLES.get(cell, "")) for cell in row))
+    _draw(table)
+
+
+def say_styled(text: str, style: str) -> None:
+    """Write text to standard output, which is a terminal, in a style of ``rich``."""
+    from rich.text import Text
+
+    _draw(Text(printable(text), style=style), soft_wrap=True)
+
+
+def _draw(renderable: Table | Text, *, soft_wrap: bool = False) -> None:
+    from rich.console import Console
+
     try:
-        Console(file=sys.stdout).print(table)
-    except BrokenPipeError as error:
-        raise OutputClosedError from error
+        Console(file=sys.stdout, highlight=False).print(renderable, soft_wrap=soft_wrap)
+    except OSError as error:
+        raise OutputError(error.strerror) from error
 
 
 _STATE_STYLES = {"running": "green", "quarantined": "bold yellow"}

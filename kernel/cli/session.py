@@ -5,6 +5,8 @@ Nothing here starts a daemon unless the function's name says so.
 
 from __future__ import annotations
 
+from kernel.errors import NotRunningError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -55,8 +57,20 @@ def call(args: Namespace, method: str, params: Any, *, waiting: str, timeout: fl
     home = home_of(args)
     watch = _Watch(home)
     with Waiting(waiting), Client(home.socket, timeout=timeout, while_waiting=watch.look) as client:
-        watch.pid = client.peer_pid()
+        try:
+            watch.pid = client.peer_pid()
+        except NotRunningError as error:
+            raise _told_better(home, error) from error
         return client.call(method, params)
+
+
+def _told_better(home: Home, error: NotRunningError) -> NotRunningError:
+    """Say of a home whose lock is free what became of its last daemon; the socket alone does not tell."""
+    from kernel.daemon.lock import inspect_lock
+    from kernel.daemon.outcome import not_running
+
+    lock = inspect_lock(home.lock)
+    return error if lock.held else not_running(home, lock.info)
 
 
 class _Watch:
