@@ -13,6 +13,7 @@ import keyword
 from typing import NamedTuple
 
 from kernel.errors import BundleCorruptError, ConfigError
+from kernel.strict_json import load_strictly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -182,8 +183,8 @@ def _load(data: bytes, where: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise _corrupt(where, f"it is not UTF-8 text (byte {error.start})") from error
     try:
-        content = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        content = load_strictly(text)
+    except ValueError as error:
         raise _corrupt(where, _why_not_json(text, error)) from error
     if not isinstance(content, dict):
         raise _corrupt(where, f"it is not a bundle: it holds a JSON {type(content).__name__}, not an object")
@@ -248,23 +249,7 @@ def _digest(content: Mapping[str, Any]) -> str:
     return sri(canonical.encode("ascii"))
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Two readers of JSON may disagree on which of two equal keys counts; a bundle must mean one thing.
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} occurs twice")
-    return found
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _why_not_json(text: str, error: ValueError | RecursionError) -> str:
-    if isinstance(error, RecursionError):
-        return "it is not a bundle: its JSON is nested too deeply"
+def _why_not_json(text: str, error: ValueError) -> str:
     stripped = text.strip()
     if not stripped:
         return "it is empty but for white space"

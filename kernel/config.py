@@ -8,6 +8,7 @@ fetched, a service exists or a channel can be opened is not known here.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 
 from kernel.bundle import FORMAT, parse_integrity
 from kernel.errors import ConfigError
+from kernel.strict_json import load_strictly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -191,10 +193,8 @@ def absolute_bundle_spec(spec: str, base: str) -> str:
 
 
 def _load(data: bytes) -> object:
-    import json
-
     try:
-        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return load_strictly(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"it is not UTF-8 text (byte {error.start})", remedy="Save it as UTF-8.") from error
     except json.JSONDecodeError as error:
@@ -203,21 +203,8 @@ def _load(data: bytes) -> object:
             remedy="Mend the JSON there.",
             line=error.lineno,
         ) from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"it is not JSON: {error}", remedy="Mend the JSON.") from error
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ConfigError(f"the key {key!r} occurs twice in one object", remedy="Keep one of the two.", key=key)
-        found[key] = value
-    return found
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    except ValueError as error:
+        raise ConfigError(f"it is not usable JSON: {error}", remedy="Mend the JSON.") from error
 
 
 def _cluster(value: object, base: str | None) -> ClusterConfig:

@@ -19,11 +19,11 @@ from kernel.errors import (
     BundleCorruptError,
     BundleError,
     BundleMissingError,
-    BundleUrlError,
     IntegrityError,
     StoreFullError,
 )
 from kernel.fetch_file import Fingerprint, read_file, stat_file
+from kernel.fetch_url import resolve_bundle_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ __all__ = [
     "stat_bundle",
 ]
 
-_SHOWN_CHARACTERS = 300
-
 
 class Fetched(NamedTuple):
     """A bundle and where it came from: ``resolved`` is its absolute path or its URL."""
@@ -51,29 +49,6 @@ class Fetched(NamedTuple):
     bundle: Bundle
     resolved: str
     fingerprint: Fingerprint | None
-
-
-def resolve_bundle_path(spec: str) -> str | None:
-    """Give the absolute path that a ``file://`` URL names, or None for an ``http(s)://`` URL.
-
-    Raises:
-        BundleUrlError: When the text is neither, or names a file on another host.
-    """
-    scheme, colon, rest = spec.partition(":")
-    scheme = scheme.lower()
-    if not colon or not (scheme.isascii() and scheme.isalnum()):
-        path = spec if spec.startswith("/") else "/path/to/vat.bundle"
-        raise _bad_url(spec, "it is not a URL", f"Give a URL such as file://{path[:_SHOWN_CHARACTERS]}.")
-    if any(character <= " " or character == "\x7f" for character in spec):
-        raise _bad_url(spec, "it holds white space or a control character", "Percent-encode it: a space is %20.")
-    if scheme in ("http", "https"):
-        from kernel.fetch_http import check_url
-
-        check_url(spec)
-        return None
-    if scheme != "file":
-        raise _bad_url(spec, f"bundles cannot be fetched by {scheme}:", "Use a file://, http:// or https:// URL.")
-    return _file_path(spec, rest)
 
 
 def stat_bundle(spec: str) -> Fingerprint | None:
@@ -240,56 +215,6 @@ class BundleCache:
             remedy=f"Make sure that {self._directory} is a directory that the daemon may write to.",
             path=path,
         )
-
-
-def _file_path(spec: str, rest: str) -> str:
-    """Give the path of a ``file:`` URL; ``rest`` is what follows the colon."""
-    for mark, noun in (("?", "query"), ("#", "fragment")):
-        if mark in rest:
-            raise _bad_url(
-                spec, f"a file URL has no {noun}", f"Write %{ord(mark):02X} for a {mark!r} that is part of the name."
-            )
-    if rest.startswith("//"):
-        host, slash, tail = rest[2:].partition("/")
-        if host.lower() not in ("", "localhost"):
-            raise _bad_url(
-                spec,
-                f"it names the host {host!r}",
-                f"A file on this machine has three slashes: file:///{host}{slash}{tail}.",
-            )
-        rest = slash + tail
-    if not rest.startswith("/"):
-        raise _bad_url(spec, "its path is not absolute", "Give the path from the root: file:///….")
-    raw = _unquote(spec, rest)
-    if b"\0" in raw:
-        raise _bad_url(spec, "its path holds a NUL byte", "Take the %00 out.")
-    try:
-        path = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _bad_url(spec, "its path is not UTF-8", "Rename the file, and encode its name as UTF-8.") from error
-    return os.path.normpath("/" + path.lstrip("/"))
-
-
-def _unquote(spec: str, text: str) -> bytes:
-    head, *escapes = text.encode("utf-8", "surrogatepass").split(b"%")
-    parts = [head]
-    for escape in escapes:
-        try:
-            byte = bytes.fromhex(escape[:2].decode("ascii"))
-        except ValueError:
-            byte = b""
-        if len(byte) != 1:
-            shown = "%" + escape[:2].decode("utf-8", "replace")
-            raise _bad_url(spec, f"{shown!r} is not a percent escape", "Write %25 for a percent sign.")
-        if byte == b"/":
-            raise _bad_url(spec, "its path holds an escaped slash", "A file's name cannot hold a slash; write '/'.")
-        parts.append(byte + escape[2:])
-    return b"".join(parts)
-
-
-def _bad_url(spec: str, problem: str, remedy: str) -> BundleUrlError:
-    shown = spec if len(spec) <= _SHOWN_CHARACTERS else spec[:_SHOWN_CHARACTERS] + "…"
-    return BundleUrlError(f"The bundle {shown!r} cannot be fetched: {problem}", remedy=remedy, bundleSpec=shown)
 
 
 def _write_durably(path: str, data: bytes) -> None:

@@ -23,35 +23,12 @@ from kernel.errors import (
     BundleUrlError,
     describe,
 )
+from kernel.fetch_url import resolve_bundle_path
 
 MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK = 64 * 1024
 _SAFE = "%/:=&?~#+!$,;'@()*[]-._"
-
-
-def check_url(url: str) -> None:
-    """Refuse an ``http(s)`` URL that no request can be made to.
-
-    Raises:
-        BundleUrlError: Naming the URL and what is wrong with it.
-    """
-    # urlsplit() would drop some of these without a word.
-    if any(character <= " " or character == "\x7f" for character in url):
-        raise _bad_url(url, "it holds white space or a control character")
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise _bad_url(url, str(error)) from error
-    if not host:
-        raise _bad_url(url, "it names no host")
-    if parts.username is not None or parts.password is not None:
-        raise BundleUrlError(
-            "A bundle's URL holds a user name or password, which would end up in logs and in the store",
-            remedy="Serve the bundle where no password is needed, or fetch it to a file first.",
-            bundleSpec=parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(),
-        )
 
 
 def get(url: str, *, limit: int, timeout: float) -> bytes:
@@ -228,13 +205,12 @@ def redirect_target(current: str, location: str, spec: str) -> str:
     """
     try:
         target = urljoin(current, location)
-        scheme = urlsplit(target).scheme.lower()
-        check_url(target)
+        path = resolve_bundle_path(target)
     except (ValueError, BundleUrlError) as error:
         raise _bad_redirect(current, location, spec, "which is not a URL that can be fetched") from error
-    if scheme not in ("http", "https"):
+    if path is not None:
         raise _bad_redirect(current, location, spec, "and only http(s) is followed")
-    if current.lower().startswith("https:") and scheme != "https":
+    if current.lower().startswith("https:") and not target.lower().startswith("https:"):
         raise _bad_redirect(current, location, spec, "which is not encrypted any more")
     return target
 
@@ -260,11 +236,3 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, http.client.BadStatusLine):
         return "what answers at its host and port does not speak HTTP"
     return describe(error)
-
-
-def _bad_url(url: str, problem: str) -> BundleUrlError:
-    return BundleUrlError(
-        f"The bundle {url!r} cannot be fetched: {problem}",
-        remedy="Give a URL such as https://example.org/vat.bundle.",
-        bundleSpec=url,
-    )

@@ -373,9 +373,9 @@ def test_a_damaged_bundle_says_where_its_json_breaks() -> None:
         (b"[1, 2]", "it is not a bundle: it holds a JSON list, not an object"),
         (b"12", "it is not a bundle: it holds a JSON int, not an object"),
         (b"{}", 'it is not a bundle: it does not say "format": "ocap-bundle"'),
-        (b'{"a": 1, "a": 2}', "it is not a bundle: the key 'a' occurs twice"),
+        (b'{"a": 1, "a": 2}', "it is not a bundle: the key 'a' occurs twice in one object"),
         (b'{"a": NaN}', "it is not a bundle: NaN is not JSON"),
-        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is not a bundle: its JSON is nested too deeply"),
+        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is not a bundle: it is nested too deeply"),
         (
             b'{"moduleFormat": "endoZipBase64"}',
             'it is a JavaScript bundle (endoZipBase64): it does not say "format": "ocap-bundle"',

@@ -385,7 +385,7 @@ def test_a_mistake_in_a_file_names_the_file_and_the_key(short_tmp: Path) -> None
         ('{"bootstrap": "a", "bootstrap": "b"}', "the key 'bootstrap' occurs twice"),
         ('{"bootstrap": NaN}', "NaN is not JSON"),
         (b'{"bootstrap": "\xff"}', "not UTF-8 text (byte 15)"),
-        ("[" * 100_000, "it is not JSON"),
+        ("[" * 100_000, "it is not usable JSON: it is nested too deeply"),
         ("[1]", "must be a JSON object, not a list"),
     ],
 )
