@@ -1,8 +1,8 @@
 """The client: calls methods of a daemon over its socket, one at a time, on one connection.
 
 Everything that goes wrong is one of :mod:`kernel.errors`: nobody listens, the daemon closed the connection, it did not
-answer in time, what listens is not a daemon; and what the daemon answered as an error is raised as the error that it was
-there.  Deadlines do not read the clocks that test libraries freeze.
+answer in time, what listens is not a daemon; and what the daemon answered as an error is raised as the error that it
+was there.  Deadlines do not read the clocks that test libraries freeze.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import select
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from kernel.daemon.home import check_socket_path
 from kernel.daemon.process import monotonic, name_of
@@ -70,7 +70,7 @@ class Client:
         self._buffer = LineBuffer(MAX_ANSWER_BYTES)
         self._last_id = 0
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -115,7 +115,7 @@ class Client:
             ConnectionLostError: The connection ended before the answer; whether the call took effect is unknown.
             RequestTimeoutError: No answer in time; whether the call took effect is unknown.
             DaemonForeignError: What listens does not speak the protocol.
-            OcapError: The daemon's own answer, as the class that it was there; ``data["rpcCode"]`` has its JSON-RPC code.
+            OcapError: The daemon's own answer, as its own class; ``data["rpcCode"]`` has its JSON-RPC code.
         """
         deadline = self._clock() + self._timeout
         if self._socket is not None and self._has_ended(self._socket):

@@ -1,9 +1,9 @@
-"""``ensure_daemon``: one daemon for a home directory, however many ask for it at once, or a typed error that says why not.
+"""``ensure_daemon``: one daemon for a home directory, or a typed error that says why there is none.
 
 The order of questions: does a daemon answer on the socket?  Does somebody hold the lock, and if so, who, and how far is
-that start?  Only when the lock is free is a daemon spawned; whoever loses the race for the lock goes back to waiting for
-the winner.  A start counts as hung when its phase and its progress have not changed for ``timeout`` seconds, or at once
-when its process is stopped: a slow start that gets on is waited for.
+that start?  Only when the lock is free is a daemon spawned; whoever loses the race for the lock goes back to waiting
+for the winner.  A start counts as hung when its phase and its progress have not changed for ``timeout`` seconds, or
+at once when its process is stopped: a slow start that gets on is waited for.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kernel.daemon.home import Home
-    from kernel.daemon.lock import LockInfo
+    from kernel.daemon.lock import LockInfo, LockState
 
     OnPhase = Callable[[str, int | None, int | None], None]
 
@@ -75,8 +75,8 @@ def ensure_daemon(
         clock: Monotonic seconds.
 
     Raises:
-        DaemonDiedError: The start failed; ``data`` has phase, pid, exitStatus or signal, the error's record and the last
-            lines of the log.
+        DaemonDiedError: The start failed; ``data`` has phase, pid, exitStatus or signal, the error's record and the
+            last lines of the log.
         DaemonHungError: The start makes no progress; ``data`` has pid, phase and seconds.
         DaemonUnresponsiveError: A ready daemon does not answer.
         DaemonForeignError: Something else owns the socket or the store.
@@ -88,8 +88,8 @@ def ensure_daemon(
 def daemon_status(home: Home, *, timeout: float = 5.0) -> dict[str, Any]:
     """Give what ``getStatus`` gives, without ever starting a daemon.
 
-    While a daemon is starting (or stopping) the lists are empty, and ``daemon`` has the state ``starting`` (``stopping``),
-    the phase and the progress.
+    While a daemon is starting (or stopping) the lists are empty, and ``daemon`` has the state ``starting``
+    (``stopping``), the phase and the progress.
 
     Raises:
         NotRunningError: No daemon runs; ``data`` has what is known of the last one.
@@ -148,13 +148,13 @@ class _Ensuring:
         self._options = options
         self._clock = clock
         self._began = clock()
+        self._unexplained_since: float | None = None
         self._last_phase: tuple[str, tuple[int, int] | None] | None = None
 
     def run(self) -> DaemonState:
         reap()
         self._home.create()
         attempts = 0
-        unexplained_since: float | None = None
         while True:
             answer = self._ask()
             if answer is not None:
@@ -166,19 +166,15 @@ class _Ensuring:
                 if status is not None:
                     return self._state(status, started=True)
                 continue
-            if lock.info is not None and not lock.info.ended_cleanly and is_alive(lock.info.process):
-                unexplained_since = None
-                self._await_other(lock.info)
-                continue
-            # Held, but by nobody that its text names: for a moment that is a daemon that has just come or is just going.
-            unexplained_since = self._clock() if unexplained_since is None else unexplained_since
-            if self._clock() - unexplained_since >= SETTLING:
-                raise outcome.lock_held_by_stranger(self._home)
-            time.sleep(_POLL)
+            holder = _holder(lock)
+            if holder is None:
+                self._wait_for_explanation()
+            else:
+                self._unexplained_since = None
+                self._await_other(holder)
 
     def status(self) -> dict[str, Any]:
         reap()
-        unexplained_since: float | None = None
         while True:
             answer = self._ask()
             if answer is not None:
@@ -186,16 +182,26 @@ class _Ensuring:
             lock = inspect_lock(self._home.lock)
             if not lock.held:
                 raise outcome.not_running(self._home, lock.info)
-            if lock.info is not None and not lock.info.ended_cleanly and is_alive(lock.info.process):
-                if lock.info.phase != READY:
-                    return _unfinished(lock.info)
-                if self._listener_is_gone(lock.info):
-                    raise outcome.not_listening(self._home, lock.info)
-                continue
-            unexplained_since = self._clock() if unexplained_since is None else unexplained_since
-            if self._clock() - unexplained_since >= SETTLING:
-                raise outcome.lock_held_by_stranger(self._home)
-            time.sleep(_POLL)
+            holder = _holder(lock)
+            if holder is None:
+                self._wait_for_explanation()
+            elif holder.phase != READY:
+                return _unfinished(holder)
+            elif self._listener_is_gone(holder):
+                raise outcome.not_listening(self._home, holder)
+
+    def _wait_for_explanation(self) -> None:
+        """Wait a little: a lock held by nobody whom its text names is that of a daemon just coming or just going.
+
+        Raises:
+            DaemonForeignError: It has been so for too long.
+        """
+        now = self._clock()
+        if self._unexplained_since is None:
+            self._unexplained_since = now
+        if now - self._unexplained_since >= SETTLING:
+            raise outcome.lock_held_by_stranger(self._home)
+        time.sleep(_POLL)
 
     # --- a daemon that may be there ---
 
@@ -320,13 +326,11 @@ class _Ensuring:
     def _await_ready(self, spawned: Spawned) -> None:
         watch = _Watch(self._home, self._timeout, self._clock)
         while not spawned.ready and not spawned.ended:
-            if spawned.wait(min(0.1, self._timeout)):
+            for phase, progress in spawned.wait(min(0.1, self._timeout)):
                 watch.moved()
-                if spawned.phase is not None and not spawned.ready:
-                    self._tell(spawned.phase, spawned.progress)
+                if phase is not None:
+                    self._tell(phase, progress)
             watch.check(spawned.pid, spawned.phase)
-        if spawned.ready:
-            self._tell("ready", None)
 
     def _tell(self, phase: str, progress: tuple[int, int] | None) -> None:
         if self._on_phase is not None and (phase, progress) != self._last_phase:
@@ -350,6 +354,12 @@ class _Ensuring:
             quarantined=quarantined,
             seconds=self._clock() - self._began,
         )
+
+
+def _holder(lock: LockState) -> LockInfo | None:
+    """Give who holds the lock, None when its text does not name a living process."""
+    info = lock.info
+    return info if info is not None and not info.ended_cleanly and is_alive(info.process) else None
 
 
 def _unfinished(info: LockInfo) -> dict[str, Any]:

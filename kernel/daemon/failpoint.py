@@ -1,6 +1,7 @@
-"""Failpoints: ``OCAP_FAILPOINT=PHASE=kill`` or ``PHASE=hang`` ends or stops the daemon right after it announced that phase.
+"""Failpoints: a daemon that kills or stops itself right after it announced a phase.
 
-For tests of whatever starts daemons.  A failpoint that names no phase is an error, not a test that silently passes.
+``OCAP_FAILPOINT`` is ``PHASE=kill`` or ``PHASE=hang``.  For tests of whatever starts daemons; a failpoint that names no
+phase is an error, not a test that silently passes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Failpoint:
             return
         if self._phase not in PHASES or how not in _SIGNALS:
             raise UsageError(
-                f"{VARIABLE} is {text!r}; it has to be PHASE=kill or PHASE=hang, with PHASE one of {', '.join(PHASES)}.",
+                f"{VARIABLE} is {text!r}; it has to be PHASE=kill or PHASE=hang, PHASE one of {', '.join(PHASES)}.",
                 remedy=f"Correct or unset {VARIABLE}.",
             )
         self._signal = _SIGNALS[how]

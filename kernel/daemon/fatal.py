@@ -1,15 +1,15 @@
 """Fatals: one failure, rendered whole, reported once in ``daemon.log`` and at once to the caller.
 
 A failed start leaves exactly one record of level ``fatal``, whatever failed: the log's own set-up (then the line is
-appended without the log), a broken import, a thread, a signal.  When the log cannot be written at all, the caller gets the
-record together with the reason why it is not in the log.  The rendering of an exception is its traceback when there is one,
-else its message, else its ``repr``; always with the type, the nested causes and the members of groups.
+appended without the log), a broken import, a thread, a signal.  When the log cannot be written at all, the caller
+gets the record together with the reason why it is not in the log.  The rendering of an exception is its traceback
+when there is one, else its message, else its ``repr``; always with the type, the nested causes and the members of
+groups.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import OcapError, to_record
@@ -46,7 +46,7 @@ def traceback_text(error: BaseException) -> str | None:
 
     try:
         text = "".join(traceback.format_exception(error))
-    except Exception as broken:  # an exception that cannot be printed must still be reported
+    except Exception as broken:  # noqa: BLE001 - an exception that cannot be printed must still be reported
         return f"(the traceback could not be rendered: {type(broken).__name__})"
     if len(text) <= MAX_TRACEBACK:
         return text
@@ -66,7 +66,8 @@ class FatalReporter:
         self._tell_caller = tell_caller
         self.log: DaemonLog | None = None
         self.log_path: str | None = None
-        self.phase = "lock"
+        self.phase = "spawn"
+        self.terminal_fd = 2
         self.reported: dict[str, Any] | None = None
 
     def report(self, error: object, **more: Any) -> dict[str, Any]:
@@ -82,8 +83,14 @@ class FatalReporter:
         if reason is not None:
             record["notLogged"] = reason
         if not self._tell_caller(record):
-            _print(record)
+            self._print(record)
         return record
+
+    def refuse(self, error: OcapError) -> None:
+        """Tell only the caller: this start was refused, but nothing is wrong with the home."""
+        record: dict[str, Any] = {"pid": os.getpid(), "phase": self.phase, "error": error.to_json()}
+        if not self._tell_caller(record):
+            self._print(record)
 
     def _write(self, record: dict[str, Any]) -> str | None:
         """Put the record into the log by whatever way there is; give the reason when there is none."""
@@ -99,15 +106,13 @@ class FatalReporter:
             return error.message
         return None
 
-
-def _print(record: dict[str, Any]) -> None:
-    """Tell a person who started the daemon in a terminal, without the traceback, which is in the log."""
-    error = record["error"]
-    lines = [f"Error: {error['message']} (code {error['code']}, phase {record['phase']})"]
-    if "remedy" in error:
-        lines.append(error["remedy"])
-    if "notLogged" in record:
-        lines.append(f"This is not in the log: {record['notLogged']}")
-        lines.append(error.get("traceback", ""))
-    if sys.stderr is not None:
-        print("\n".join(line for line in lines if line), file=sys.stderr, flush=True)
+    def _print(self, record: dict[str, Any]) -> None:
+        """Tell a person who started the daemon in a terminal, without the traceback, which is in the log."""
+        error = record["error"]
+        lines = [f"Error: {error['message']} (code {error['code']}, phase {record['phase']})", error.get("remedy")]
+        if "notLogged" in record:
+            lines += [f"This is not in the log: {record['notLogged']}", error.get("traceback")]
+        try:
+            os.write(self.terminal_fd, "\n".join(line for line in [*lines, ""] if line is not None).encode())
+        except OSError:
+            return  # there is no terminal: the log has it

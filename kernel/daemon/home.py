@@ -84,7 +84,7 @@ def check_socket_path(path: str) -> None:
     length = len(os.fsencode(path))
     if length > MAX_SOCKET_PATH_BYTES:
         raise SocketPathError(
-            f"The path of the socket is {length} bytes long, and a Unix socket's may have {MAX_SOCKET_PATH_BYTES}: {path}.",
+            f"The socket's path is {length} bytes long, and a Unix socket's may have {MAX_SOCKET_PATH_BYTES}: {path}.",
             remedy="Choose a shorter --home, or put the socket elsewhere with $OCAP_SOCKET_PATH.",
             path=path,
             length=length,

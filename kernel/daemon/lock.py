@@ -1,11 +1,11 @@
 """The daemon's lock: ``flock`` on ``daemon.lock`` is the truth, the JSON in it is information.
 
-Invariants: the lock is taken before anything else of the home is opened and held for the daemon's whole life; the file is
-never unlinked (two daemons could then hold two locks of one name); its descriptor is never inherited; the text is written
-by one ``pwrite`` of a fixed size, so that a reader never sees a shorter text's end behind it.
+Invariants: the lock is taken before anything else of the home is opened and held for the daemon's whole life; the
+    file is never unlinked (two daemons could then hold two locks of one name); its descriptor is never inherited; the
+    text is written by one ``pwrite`` of a fixed size, so that a reader never sees a shorter text's end behind it.
 
-A reader has to take the lock for a moment (shared) to learn whether it is free.  A starting daemon that meets such a reader
-must not believe that another daemon runs: it goes on trying as long as the text names no living process.
+A reader has to take the lock for a moment (shared) to learn whether it is free.  A starting daemon that meets such a
+reader must not believe that another daemon runs: it goes on trying as long as the text names no living process.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ class DaemonLock:
                     )
                 if clock() >= deadline:
                     raise DaemonRunningError(
-                        f"The lock {self.path} is held by {describe_holders(self.path)}, which is not a daemon that can be "
-                        "named.",
+                        f"The lock {self.path} is held by {describe_holders(self.path)}, "
+                        "which is not a daemon that can be named.",
                         remedy="End that process, then start again.",
                         path=self.path,
                     )
@@ -291,7 +291,10 @@ def _same_file(fd: int, path: str) -> bool:
 
 
 def _read(fd: int) -> LockInfo | None:
-    """Read the text; None when there is none or it is not ours.  Two equal readings are not torn by a writer between."""
+    """Read the text; None when there is none or it is not ours.
+
+    Two equal readings are not torn by a writer between them.
+    """
     data = os.pread(fd, TEXT_BYTES, 0)
     for _ in range(8):
         again = os.pread(fd, TEXT_BYTES, 0)

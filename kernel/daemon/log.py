@@ -1,9 +1,10 @@
 """``daemon.log``: JSON lines, ``ts level event`` and then fields, rotated by size.
 
-Invariants: a line is written whole by one ``write`` on a descriptor in append mode, so lines of several writers (the daemon,
-and a client that reports the daemon's death) never mix; a value that is not JSON is rendered, never an error; a full disk
-costs lines, never the daemon.  From :meth:`DaemonLog.open` on the descriptor also stands for the standard error, so that
-the interpreter's last words (a crash in C code) are in the log too; readers skip lines that are not JSON.
+Invariants: a line is written whole by one ``write`` on a descriptor in append mode, so lines of several writers (the
+    daemon, and a client that reports the daemon's death) never mix; a value that is not JSON is rendered, never an
+    error; a full disk costs lines, never the daemon.  From :meth:`DaemonLog.open` on the descriptor also stands for
+    the standard error, so that the interpreter's last words (a crash in C code) are in the log too; readers skip
+    lines that are not JSON.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from kernel.errors import LogError, describe, to_record
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+LEVELS = ("debug", "info", "warning", "error", "fatal")
 MAX_BYTES = 10 * 1024 * 1024
 KEEP = 3
 
@@ -42,6 +44,7 @@ class DaemonLog:
         max_bytes: int = MAX_BYTES,
         keep: int = KEEP,
         stderr_fd: int | None = None,
+        level: str = "debug",
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """Describe the log; nothing is opened yet.
@@ -51,12 +54,14 @@ class DaemonLog:
             max_bytes: The size above which the file is moved aside.
             keep: How many older files (``daemon.log.1`` is the newest) are kept.
             stderr_fd: A descriptor that shall lead to the log too, the standard error as a rule.
+            level: Events below this level are not written.
             wall_clock: Seconds since the epoch, for the timestamps.
         """
         self.path = path
         self._max_bytes = max_bytes
         self._keep = keep
         self._stderr_fd = stderr_fd
+        self._lowest = LEVELS.index(level)
         self._wall_clock = wall_clock
         self._fd = -1
         self._inode = 0
@@ -105,6 +110,8 @@ class DaemonLog:
 
     def write(self, level: str, event: str, fields: Mapping[str, Any]) -> bool:
         """Write one line; say whether it is in the file."""
+        if LEVELS.index(level) < self._lowest:
+            return False
         line = render_line(level, event, fields, self._wall_clock())
         with self._guard:
             if self._fd < 0:
@@ -207,8 +214,8 @@ def append_record(
         level: The record's level.
         event: The record's event.
         fields: The rest of the record.
-        unless: When any record in the log satisfies this, nothing is written.  Checked and written under a lock on the log,
-            so that of several clients who saw a daemon die only one reports it.
+        unless: When any record in the log satisfies this, nothing is written.  Checked and written under a lock on
+            the log, so that of several clients who saw a daemon die only one reports it.
 
     Returns:
         Whether the line was written.
@@ -335,7 +342,7 @@ def render_object(value: object) -> str:
     """Say what an object is: its own text when it has one, else its type and its fields."""
     try:
         text = str(value)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - an object's own __str__ may raise anything
         return f"{type(value).__name__} (its text could not be rendered: {describe(error)})"
     if " object at 0x" not in text:
         return text

@@ -1,7 +1,8 @@
 """How a start or a daemon can be bad: each way has its own words, its own class and the command that helps.
 
-Here an observation (a dead process, a lock, a listener) becomes the error that a person reads.  A death by signal leaves no
-record of the daemon's own in the log, so the client that notices it adds one: exactly one for each start that failed.
+Here an observation (a dead process, a lock, a listener) becomes the error that a person reads.  A death by signal
+leaves no record of the daemon's own in the log, so the client that notices it adds one: exactly one for each start
+that failed.
 """
 
 from __future__ import annotations
@@ -175,8 +176,8 @@ def stuck(
 def not_listening(home: Home, info: LockInfo) -> DaemonUnresponsiveError:
     """Say that a ready daemon's socket has gone."""
     return DaemonUnresponsiveError(
-        f"The daemon (pid {info.pid}) is ready and holds its lock, but nothing listens on {home.socket}: its socket was "
-        "removed or replaced.",
+        f"The daemon (pid {info.pid}) is ready and holds its lock, but nothing listens on {home.socket}: "
+        "its socket was removed or replaced.",
         remedy=f"Run {command(home, 'daemon stop')}, then start again.",
         pid=info.pid,
         phase=info.phase,

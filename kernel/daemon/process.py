@@ -1,8 +1,8 @@
 """Processes by identity: pid, start time and boot id together name a process, a pid alone never does.
 
-Pids are reused; a start time (field 22 of ``/proc/PID/stat``, in clock ticks since boot) tells two bearers of a pid apart,
-and the boot id tells two boots apart.  Where there is no ``/proc`` the start time is 0 and the boot id empty, and callers
-rely on the lock alone.
+Pids are reused; a start time (field 22 of ``/proc/PID/stat``, in clock ticks since boot) tells two bearers of a pid
+apart, and the boot id tells two boots apart.  Where there is no ``/proc`` the start time is 0 and the boot id empty,
+and callers rely on the lock alone.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class ProcessId(NamedTuple):
 def monotonic() -> float:
     """Give monotonic seconds since boot, comparable between processes.
 
-    ``clock_gettime`` is asked rather than ``time.monotonic`` because libraries that freeze time in tests replace the latter,
-    and a deadline that never comes hangs whoever waits for it.
+    ``clock_gettime`` is asked rather than ``time.monotonic`` because libraries that freeze time in tests replace the
+    latter, and a deadline that never comes hangs whoever waits for it.
     """
     return time.clock_gettime(time.CLOCK_MONOTONIC)
 
@@ -105,8 +105,8 @@ def name_of(pid: int) -> str:
 def send_signal(process: ProcessId, number: int) -> bool:
     """Signal that very process; give False when it is gone.
 
-    The process is held by a pidfd (where there is one) before its identity is checked, so the signal cannot reach another
-    process that was given the pid meanwhile.
+    The process is held by a pidfd (where there is one) before its identity is checked, so the signal cannot reach
+    another process that was given the pid meanwhile.
 
     Raises:
         PermissionError: The process belongs to somebody else.

@@ -1,7 +1,8 @@
 """JSON-RPC 2.0 as lines of UTF-8 JSON: framing, requests and answers, without any input or output.
 
-Used by both ends.  As the public daemon does, ``jsonrpc`` is not insisted on, missing ``params`` mean ``[]``, and a request
-without an ``id`` is answered with ``"id": null``.  See https://www.jsonrpc.org/specification for codes and batches.
+Used by both ends.  As the public daemon does, ``jsonrpc`` is not insisted on, missing ``params`` mean ``[]``, and a
+request without an ``id`` is answered with ``"id": null``.  See https://www.jsonrpc.org/specification for codes and
+batches.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ class RequestId(NamedTuple):
     value: str | int | float | None
 
 
+NO_ID = RequestId(None)
+
+
 class Request(NamedTuple):
     """One request."""
 
@@ -38,14 +42,14 @@ class Request(NamedTuple):
     params: list[Any] | dict[str, Any]
 
 
-class RpcFault(Exception):
+class RpcFaultError(Exception):
     """A request that cannot be served, with its JSON-RPC code."""
 
-    def __init__(self, rpc_code: int, error: OcapError, id: RequestId = RequestId(None)) -> None:
+    def __init__(self, rpc_code: int, error: OcapError, request_id: RequestId | None = None) -> None:
         super().__init__(error.message)
         self.rpc_code = rpc_code
         self.error = error
-        self.id = id
+        self.id = request_id or NO_ID
 
 
 class LineTooLongError(Exception):
@@ -88,7 +92,7 @@ class LineBuffer:
 
 
 def parse_line(line: bytes) -> list[Any] | dict[str, Any] | Any:
-    """Read one line as JSON (RpcFault -32700 when it is not JSON in UTF-8)."""
+    """Read one line as JSON (RpcFaultError -32700 when it is not JSON in UTF-8)."""
     try:
         return json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -99,22 +103,22 @@ def parse_line(line: bytes) -> list[Any] | dict[str, Any] | Any:
         reason = "it is nested too deeply"
     except ValueError as error:  # integers of more digits than the interpreter converts
         reason = str(error)
-    raise RpcFault(PARSE_ERROR, RpcError(f"The line is not JSON: {reason}.", remedy="Send one JSON text a line."))
+    raise RpcFaultError(PARSE_ERROR, RpcError(f"The line is not JSON: {reason}.", remedy="Send one JSON text a line."))
 
 
 def parse_request(value: object) -> Request:
-    """Check one request (RpcFault -32600 when it is not one)."""
+    """Check one request (RpcFaultError -32600 when it is not one)."""
     if not isinstance(value, dict):
-        raise _invalid(f"A request has to be a JSON object, not {json_type(value)}.", RequestId(None))
+        raise _invalid(f"A request has to be a JSON object, not {json_type(value)}.", NO_ID)
     given = value.get("id")
     if isinstance(given, bool) or not (given is None or isinstance(given, str | int | float)):
-        raise _invalid(f"The id of a request has to be a string or a number, not {json_type(given)}.", RequestId(None))
-    id = RequestId(given)
+        raise _invalid(f"The id of a request has to be a string or a number, not {json_type(given)}.", NO_ID)
+    request_id = RequestId(given)
     if "method" not in value:
-        raise _invalid("The request has no method.", id)
+        raise _invalid("The request has no method.", request_id)
     method = value["method"]
     if not isinstance(method, str):
-        raise _invalid(f"The method has to be a string, not {json_type(method)}.", id)
+        raise _invalid(f"The method has to be a string, not {json_type(method)}.", request_id)
     params = value.get("params")
     if params is None:
         params = []
@@ -122,12 +126,12 @@ def parse_request(value: object) -> Request:
         error = RpcError(
             f"The params of {method} have to be an array or an object, not {json_type(params)}.", param="params"
         )
-        raise RpcFault(INVALID_PARAMS, error, id)
-    return Request(id, method, params)
+        raise RpcFaultError(INVALID_PARAMS, error, request_id)
+    return Request(request_id, method, params)
 
 
-def _invalid(message: str, id: RequestId) -> RpcFault:
-    return RpcFault(INVALID_REQUEST, RpcError(message), id)
+def _invalid(message: str, request_id: RequestId) -> RpcFaultError:
+    return RpcFaultError(INVALID_REQUEST, RpcError(message), request_id)
 
 
 def json_type(value: object) -> str:
@@ -143,21 +147,21 @@ def json_type(value: object) -> str:
     return "an array" if isinstance(value, list) else "an object"
 
 
-def request_line(id: str | int, method: str, params: list[Any] | dict[str, Any]) -> bytes:
+def request_line(request_id: str | int, method: str, params: list[Any] | dict[str, Any]) -> bytes:
     """Give a request as a line."""
-    return encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+    return encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
 
 
-def result(id: RequestId, value: object) -> dict[str, Any]:
+def result(request_id: RequestId, value: object) -> dict[str, Any]:
     """Give the answer that carries a result."""
-    return {"jsonrpc": "2.0", "id": id.value, "result": value}
+    return {"jsonrpc": "2.0", "id": request_id.value, "result": value}
 
 
-def fault(id: RequestId, rpc_code: int, error: OcapError) -> dict[str, Any]:
+def fault(request_id: RequestId, rpc_code: int, error: OcapError) -> dict[str, Any]:
     """Give the answer that carries an error."""
     return {
         "jsonrpc": "2.0",
-        "id": id.value,
+        "id": request_id.value,
         "error": {"code": rpc_code, "message": error.message, "data": error.to_json()},
     }
 

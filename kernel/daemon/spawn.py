@@ -1,8 +1,9 @@
 """Spawning a daemon: detached, with two pipes, and the waiting for what it says on them.
 
-Invariants: the daemon gets no descriptor of the caller except the two pipes; a daemon that dies is noticed by the end of
-its status pipe, within milliseconds, with its exit status or signal; children that ended are reaped at the next call, so a
-caller that lives long keeps no zombies.  ``posix_spawn`` is used because importing ``subprocess`` costs more than the call.
+Invariants: the daemon gets no descriptor of the caller except the two pipes; a daemon that dies is noticed by the end
+    of its status pipe, within milliseconds, with its exit status or signal; children that ended are reaped at the
+    next call, so a caller that lives long keeps no zombies.  ``posix_spawn`` is used because importing ``subprocess``
+    costs more than the call.
 """
 
 from __future__ import annotations
@@ -70,9 +71,9 @@ class Spawned:
         """What the daemon wrote to its standard error before its log was open."""
         return self._stderr.decode("utf-8", "replace").strip()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for news at most so long; say whether there was a sign of progress."""
-        moved = False
+    def wait(self, seconds: float) -> list[tuple[str | None, tuple[int, int] | None]]:
+        """Wait for news at most so long; give each step, phase and progress, that the start has made."""
+        steps: list[tuple[str | None, tuple[int, int] | None]] = []
         for fd, _events in self._poller.poll(max(0.0, seconds) * 1000):
             data = _read(fd)
             if data is None:
@@ -84,10 +85,11 @@ class Spawned:
                 self._stderr = (self._stderr + data)[-_MAX_STDERR:]
             else:
                 for message in self._reader.feed(data):
-                    moved = self._take(message) or moved
-        return moved
+                    self._take(message)
+                    steps.append((self.phase, self.progress))
+        return steps
 
-    def _take(self, message: dict[str, Any]) -> bool:
+    def _take(self, message: dict[str, Any]) -> None:
         if "phase" in message:
             self.phase = str(message["phase"])
             self.progress = None
@@ -96,7 +98,6 @@ class Spawned:
             self.progress = (int(message["progress"][0]), int(message["progress"][1]))
         elif "fatal" in message:
             self.fatal = message["fatal"]
-        return True
 
     def ending(self, patience: float = 5.0, clock: Callable[[], float] = monotonic) -> Ending | None:
         """Wait for the process to end and say how; None when it goes on in spite of its closed pipe."""
@@ -198,8 +199,8 @@ def _pipe() -> tuple[int, int]:
 def _environment() -> dict[str, str]:
     """Give the environment in which the daemon finds the very package that this process uses.
 
-    The daemon works in ``/``, so relative entries of ``PYTHONPATH`` are made absolute; ``-P`` keeps the working directory
-    of the caller, whatever lies in it, off the daemon's path.
+    The daemon works in ``/``, so relative entries of ``PYTHONPATH`` are made absolute; ``-P`` keeps the working
+    directory of the caller, whatever lies in it, off the daemon's path.
     """
     environment = dict(os.environ)
     entries = [os.path.abspath(entry) for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]

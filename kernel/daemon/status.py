@@ -1,8 +1,8 @@
 """The status pipe: what a starting daemon tells the process that spawned it, as JSON lines.
 
-``{"phase": "store"}`` as each phase begins, ``{"progress": [3, 10]}`` within one, ``{"fatal": {...}}`` when the start fails
-and ``{"phase": "ready"}`` last.  End of file without ``ready`` means that the daemon died.  The caller may be gone, stopped
-or slow: that must never keep the daemon from starting, so nothing but a fatal is ever waited for.
+``{"phase": "store"}`` as each phase begins, ``{"progress": [3, 10]}`` within one, ``{"fatal": {...}}`` when the start
+fails and ``{"phase": "ready"}`` last.  End of file without ``ready`` means that the daemon died.  The caller may be
+gone, stopped or slow: that must never keep the daemon from starting, so nothing but a fatal is ever waited for.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Stopping a daemon: it is asked over RPC, then by SIGTERM, then ended by SIGKILL, and every step is reported.
 
-Invariants: a signal goes to the process that the lock names (pid, start time and boot id), never to a pid alone; a socket's
-listener is asked to shut down only if it is that process; stale files are removed only while the lock is ours.
+Invariants: a signal goes to the process that the lock names (pid, start time and boot id), never to a pid alone; a
+    socket's listener is asked to shut down only if it is that process; stale files are removed only while the lock is
+    ours.
 """
 
 from __future__ import annotations
@@ -92,8 +93,7 @@ class _Stopping:
             self._clear_away()
             return self._report(process.pid, "sigkill")
         raise StopError(
-            f"The daemon (pid {process.pid}, state {state_of(process.pid)}) survived SIGKILL, or something keeps its lock: "
-            f"{inspect_lock(self._home.lock)}.",
+            f"The daemon (pid {process.pid}, state {state_of(process.pid)}) survived SIGKILL, or its lock is kept.",
             remedy="It is probably stuck in the operating system (a disk or a network file system); see to that first.",
             pid=process.pid,
             steps=self._steps,
