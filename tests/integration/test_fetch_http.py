@@ -227,7 +227,9 @@ def test_redirects_in_a_circle_are_given_up(server: Server) -> None:
     assert len(server.requests) == MAX_REDIRECTS + 1
 
 
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "https:///x", "http://[x/"])
+@pytest.mark.parametrize(
+    "location", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "https:///x", "http://[x/", "/a b"]
+)
 def test_a_redirect_to_anything_but_http_is_refused(server: Server, location: str) -> None:
     error = failure(server.at("/x", redirect(location)), BundleFetchError)
     assert f"redirects to {location!r}" in error.message
@@ -361,6 +363,24 @@ def test_a_name_look_up_that_hangs_costs_the_deadline_and_no_more(monkeypatch: p
     wait_until_no_fetch_is_left()
 
 
+def test_a_transfer_given_up_before_it_was_connected_asks_for_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    really = socket.getaddrinfo
+
+    def look_up(*arguments: Any, **options: Any) -> list[Any]:
+        released.wait(MANY)
+        return really(*arguments, **options)
+
+    url = server.at("/x", body(BUNDLE))
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    failure(url, BundleTimeoutError, timeout=0.3)
+    released.set()
+    wait_until_no_fetch_is_left()
+    assert server.requests == []
+
+
 def wait_until_no_fetch_is_left() -> None:
     """Wait until the thread of a transfer that was given up has ended."""
     deadline = time.monotonic() + 10
@@ -370,6 +390,15 @@ def wait_until_no_fetch_is_left() -> None:
 
 
 # --- connections ---------------------------------------------------------------------------------------------------
+
+
+def test_a_defect_of_the_client_is_raised_and_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_up(*_: object, **__: object) -> list[Any]:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(KeyError, match="a defect"):
+        fetch_bundle("http://example.invalid/x")
 
 
 def test_a_port_where_nobody_listens_is_refused_at_once() -> None:

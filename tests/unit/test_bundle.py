@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -180,6 +181,17 @@ def test_a_star_import_brings_the_modules_that_the_package_lists(short_tmp: Path
     assert list(bundle.modules) == ["main", "pkg", "pkg.a"]
 
 
+@pytest.mark.parametrize("init", ["x = 1\n", "__all__ = sorted(['a'])\n", "__all__ = ['none', 1]\n"])
+def test_a_star_import_of_a_package_that_lists_no_modules_brings_none(short_tmp: Path, init: str) -> None:
+    bundle = built(short_tmp, {"main.py": f"from pkg import *\n{ROOT}", "pkg/__init__.py": init, "pkg/a.py": ""})
+    assert list(bundle.modules) == ["main", "pkg"]
+
+
+def test_a_star_import_of_a_directory_without_an_init_brings_nothing(short_tmp: Path) -> None:
+    bundle = built(short_tmp, {"main.py": f"from pkg import *\n{ROOT}", "pkg/a.py": ""})
+    assert list(bundle.modules) == ["main", "pkg"]
+
+
 def test_a_directory_without_an_init_is_a_package_too(short_tmp: Path) -> None:
     bundle = built(short_tmp, {"main.py": f"from lib.deep import mod\n{ROOT}", "lib/deep/mod.py": "x = 1\n"})
     assert list(bundle.modules) == ["lib", "lib.deep", "lib.deep.mod", "main"]
@@ -326,6 +338,10 @@ def test_source_that_is_not_text_is_refused(short_tmp: Path, content: bytes) -> 
     assert "is not text" in build_refusal(write(short_tmp, {"main.py": content})).message
 
 
+def test_source_too_deep_for_the_parser_is_refused(short_tmp: Path) -> None:
+    assert "main.py" in build_refusal(write(short_tmp, {"main.py": f"{ROOT}x = {'-' * 100_000}1\n"})).message
+
+
 def test_source_with_a_nul_is_refused(short_tmp: Path) -> None:
     assert "main.py" in build_refusal(write(short_tmp, {"main.py": ROOT + "\0"})).message
 
@@ -348,6 +364,16 @@ def test_an_empty_file_is_said_to_be_empty() -> None:
 def test_a_bundle_cut_anywhere_is_refused(short_tmp: Path, data: st.DataObject) -> None:
     whole = signed(modules={"main": {"path": "main.py", "source": ["x = 'é'", "}"]}})
     corrupt(whole[: data.draw(st.integers(0, len(whole) - 1))])
+
+
+@settings(deadline=None)
+@given(st.binary(), st.integers(min_value=0), st.integers(0, 255))
+def test_any_bytes_are_a_bundle_or_corrupt_and_nothing_else(data: bytes, place: int, byte: int) -> None:
+    corrupt(data)
+    flipped = bytearray(signed())
+    flipped[place % len(flipped)] = byte
+    with contextlib.suppress(BundleCorruptError):
+        assert parse_bundle(bytes(flipped), "x").modules == parse_bundle(signed(), "x").modules
 
 
 @pytest.mark.parametrize("kept", [1, 20, 60, 100, -1, -2])

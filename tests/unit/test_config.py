@@ -122,6 +122,30 @@ def test_a_channel_is_written_with_its_direction() -> None:
     }
 
 
+def test_globals_and_integrity_are_written_when_they_are_given() -> None:
+    whole = with_bob(globals=["Date"], integrity=DIGEST, pin=True, parameters={"n": 1})
+    assert parse_cluster_config(whole).to_json() == whole
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["bootstrap", "vats", "services", "io", "network"]),
+        JSON
+        | st.dictionaries(st.text(), st.dictionaries(st.sampled_from(["bundleSpec", "type", "path", "pin"]), JSON)),
+        max_size=4,
+    )
+    | JSON
+)
+def test_any_json_is_a_configuration_or_an_error_that_names_a_key(value: object) -> None:
+    try:
+        found = parse_cluster_config(value)
+    except ConfigError as error:
+        assert error.data["key"] in error.message  # noqa: PT017 - either outcome is right
+    else:
+        assert parse_cluster_config(found.to_json()) == found
+
+
 def test_parameters_are_copied_so_that_nobody_changes_them_later() -> None:
     parameters = {"list": [1]}
     found = parse_cluster_config(with_bob(parameters=parameters))

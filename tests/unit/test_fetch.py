@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kernel.bundle import MAX_BUNDLE_BYTES, Module, parse_bundle, render_bundle, sri, sri_with
 from kernel.errors import (
@@ -541,6 +543,17 @@ def test_a_url_that_cannot_be_fetched_is_named_with_what_to_write_instead(spec: 
         stat_bundle(spec)
 
 
+@settings(deadline=None)
+@given(st.text() | st.text().map("file:///{}".format) | st.text().map("http://{}".format))
+def test_any_text_is_resolved_or_refused_and_nothing_else(spec: str) -> None:
+    try:
+        path = resolve_bundle_path(spec)
+    except BundleUrlError as error:
+        assert error.remedy  # noqa: PT017 - either outcome is right
+    else:
+        assert path is None or (path.startswith("/") and os.path.normpath(path) == path)
+
+
 def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
     with pytest.raises(BundleUrlError) as caught:
         fetch_bundle("https://bob:secret@example.org/x.bundle")
@@ -642,6 +655,13 @@ def test_a_sweep_keeps_what_is_named_and_what_is_not_ours(short_tmp: Path) -> No
 
 def test_a_sweep_of_a_cache_that_was_never_used_does_nothing(short_tmp: Path) -> None:
     assert BundleCache(str(short_tmp / "bundles")).sweep([]) == []
+
+
+def test_a_sweep_that_cannot_remove_something_says_what(short_tmp: Path) -> None:
+    (short_tmp / "x.bundle").mkdir()
+    with pytest.raises(BundleError) as caught:
+        BundleCache(str(short_tmp)).sweep([])
+    assert f"{short_tmp}/x.bundle" in caught.value.message
 
 
 @pytest.mark.parametrize("digest", ["", "../../etc/passwd", "A" * 64, "a" * 63, "a" * 65])
