@@ -166,6 +166,10 @@ class Kernel:
         """Say whether, and why not, the operating system confines vats here."""
         return self._pool.confinement()
 
+    def worker_pids(self) -> dict[str, int | None]:
+        """Give the process id of the worker of each vat that has one (None while it is being made)."""
+        return {vat_name(vat): pid for vat, pid in self._vats.process_ids().items()}
+
     # --- subclusters ---
 
     async def launch_subcluster(self, config: ClusterConfig) -> dict[str, Any]:

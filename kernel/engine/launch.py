@@ -188,7 +188,7 @@ class Launcher:
             vat=config.bootstrap,
             remedy="Look for something that it awaits and that never comes.",
         )
-        timer = self._loop.call_later(self._options.bootstrap_timeout, _expire, answer, expired)
+        timer = self._loop.call_later(self._options.bootstrap_timeout, self._router.give_up, result, expired)
         try:
             return await answer
         except VatInitTimeoutError as error:
@@ -250,8 +250,3 @@ def _bootstrap_error(settlement: Settlement, vat: str) -> OcapError:
         cause="rejected",
         remedy="Mend the bundle's bootstrap method and launch again.",
     )
-
-
-def _expire(answer: Future[Settlement], error: OcapError) -> None:
-    if not answer.done():
-        answer.set_exception(error)

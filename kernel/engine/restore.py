@@ -112,7 +112,7 @@ class Restore:
 
     def _end_incarnations(self) -> None:
         """No worker has survived: reject what their vats were to resolve, and what nobody can resolve any more."""
-        for vat_id in self._store.promises.deciders():
+        for vat_id in self._store.references.vats_with_promises():
             self._vats.end_incarnation(vat_id)
         lost = rejection(
             DisconnectedError("the daemon was restarted before this was answered", remedy="Send it again.")

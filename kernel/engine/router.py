@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kernel.engine.batch import Batch
-    from kernel.errors import OcapError, StoreError
+    from kernel.errors import OcapError
     from kernel.loop import Future, Loop
     from kernel.store import Store
     from kernel.store.deliveries import DeliveryRecord
@@ -224,22 +224,19 @@ class Router:
         """
         future: Future[Settlement] = self._loop.create_future()
         self._waiters[number] = future
-        self._batch.if_lost(lambda error: self._lose_waiter(number, error))
+        self._batch.if_lost(lambda error: self.give_up(number, error))
         return future
 
-    def waiting(self) -> set[int]:
-        """Give the promises that somebody outside waits for."""
-        return set(self._waiters)
+    def give_up(self, number: int, error: OcapError) -> None:
+        """End a wait whose time is over with an error; the promise itself is not touched."""
+        future = self._waiters.pop(number, None)
+        if future is not None:
+            future.set_exception(error)
 
     def _tell_waiter(self, number: int, settlement: Settlement) -> None:
         future = self._waiters.pop(number, None)
         if future is not None:
             future.set_result(settlement)
-
-    def _lose_waiter(self, number: int, error: StoreError) -> None:
-        future = self._waiters.pop(number, None)
-        if future is not None:
-            future.set_exception(error)
 
 
 def quarantined_error(quarantine: QuarantineRecord) -> QuarantinedError:

@@ -76,13 +76,6 @@ class Promises:
         )
         return [row[0] for row in rows]
 
-    def deciders(self) -> list[int]:
-        """Give the vats that have promises to resolve."""
-        rows = self._connection.execute(
-            "SELECT DISTINCT decider FROM promises WHERE decider IS NOT NULL AND state = 'unresolved'"
-        )
-        return [row[0] for row in rows]
-
     def subscribe(self, number: int, vat_id: int) -> None:
         """Note that a vat wants to be told of a promise's resolution."""
         self._connection.execute("INSERT OR IGNORE INTO subscribers VALUES (?, ?)", (number, vat_id))

@@ -111,6 +111,11 @@ class References:
         )
         return [row[0] for row in rows]
 
+    def vats_with_promises(self) -> list[int]:
+        """Give the vats that know promises."""
+        rows = self._connection.execute("SELECT DISTINCT vat_id FROM clist WHERE promise IS NOT NULL ORDER BY vat_id")
+        return [row[0] for row in rows]
+
     def forget_promises(self, vat_id: int) -> None:
         """Let a vat forget every promise: promises do not survive its incarnation."""
         self._connection.execute("DELETE FROM clist WHERE vat_id = ? AND promise IS NOT NULL", (vat_id,))

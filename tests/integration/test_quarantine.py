@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from bench import Bench
 
 from kernel.errors import (
     ConfigError,
@@ -16,9 +17,6 @@ from kernel.errors import (
     RepairError,
     UsageError,
 )
-
-if TYPE_CHECKING:
-    from conftest import Bench
 
 CALLER = """
     from kernel.vat import E, Exo

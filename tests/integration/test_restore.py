@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from bench import Bench
 
 from kernel.bundle import sri
 from kernel.errors import QuarantinedError, RepairError
-
-if TYPE_CHECKING:
-    from conftest import Bench
 
 
 @pytest.fixture

@@ -147,14 +147,26 @@ def test_a_missing_directory_is_a_store_error_that_names_the_path(tmp_path: Path
         Store.open(path)
 
 
+def set_many(store: Store, count: int) -> None:
+    """Store so many settings, each in a unit of its own, in one batch."""
+    for number in range(count):
+        with store.unit():
+            store.set_setting(f"key {number}", "x" * 1000)
+
+
+def set_and_fail(store: Store) -> None:
+    """Store a setting in a unit that fails after that."""
+    with store.unit():
+        store.set_setting("undone", "yes")
+        raise KeyError
+
+
 def test_a_full_disk_undoes_the_batch_and_the_store_lives_on(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path / "kernel.sqlite"))
     pages = store.connection.execute("PRAGMA page_count").fetchone()[0]
     store.connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(BatchLostError) as caught:
-        for number in range(1000):
-            with store.unit():
-                store.set_setting(f"key {number}", "x" * 1000)
+        set_many(store, 1000)
     assert isinstance(caught.value.error, StoreFullError)
     assert not store.dirty
     assert store.get_setting("key 0") is None
@@ -170,9 +182,8 @@ def test_a_unit_that_raises_leaves_nothing_and_the_batch_goes_on(tmp_path: Path)
     store = Store.open(str(tmp_path / "kernel.sqlite"))
     with store.unit():
         store.set_setting("kept", "yes")
-    with pytest.raises(KeyError), store.unit():
-        store.set_setting("undone", "yes")
-        raise KeyError
+    with pytest.raises(KeyError):
+        set_and_fail(store)
     store.commit()
     store.close()
     store = Store.open(str(tmp_path / "kernel.sqlite"))
