@@ -101,7 +101,7 @@ def reader(short_tmp: Path) -> tuple[Path, dict[str, str]]:
     return work, environment
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if steps_of(p.read_text())], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [p for p in PAGES if steps_of(p.read_text())], ids=lambda p: str(p.relative_to(ROOT)))
 def test_what_a_page_shows_is_what_happens(page: Path, reader: tuple[Path, dict[str, str]]) -> None:
     work, environment = reader
     steps = steps_of(page.read_text(encoding="utf-8"))
