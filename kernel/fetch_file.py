@@ -27,10 +27,6 @@ _NOT_REGULAR = (
     (stat.S_ISCHR, "is a character device"),
     (stat.S_ISBLK, "is a block device"),
 )
-_MISSING_REMEDY = (
-    "Put the bundle at that path, or correct its URL; if its subcluster is quarantined, run "
-    "`ocap subcluster repair ID` then."
-)
 
 
 class Fingerprint(NamedTuple):
@@ -146,7 +142,7 @@ def _cannot_read(path: str, spec: str, error: OSError) -> BundleError:
     """Turn what the operating system said of a path into an error that a reader can act on."""
     kind: type[BundleError] = BundleUnreadableError
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        kind, problem, remedy = BundleMissingError, _why_missing(path), _MISSING_REMEDY
+        kind, problem, remedy = BundleMissingError, _why_missing(path), "Put the bundle there, or correct its URL."
     elif error.errno == errno.ENAMETOOLONG:
         kind, problem = BundleUrlError, "is longer than a path may be"
         remedy = "Move the bundle to a shorter path."

@@ -132,8 +132,7 @@ class _Transfer:
         if response.status in (404, 410):
             raise BundleMissingError(
                 f"{self.url} does not exist: its server answered {status}",
-                remedy="Put the bundle on its server, or correct its URL; if its subcluster is quarantined, run "
-                "`ocap subcluster repair ID` then.",
+                remedy="Put the bundle on its server, or correct its URL.",
                 url=self.url,
                 bundleSpec=self.spec,
                 status=response.status,
