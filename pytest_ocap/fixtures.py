@@ -93,8 +93,13 @@ def ocap_kernel(request: pytest.FixtureRequest, ocap_clock: Clock) -> Iterator[K
     Without an argument it opens a copy of the test's own store, with the faults of its markers arranged.
     """
     from pytest_ocap.inprocess import KernelOpener
+    from pytest_ocap.session import homes_of
 
-    with KernelOpener(lambda: request.getfixturevalue("_ocap_situation").home, ocap_clock) as opener:
+    def own_home() -> Path:
+        situation: Situation = request.getfixturevalue("_ocap_situation")
+        return situation.home
+
+    with KernelOpener(own_home, ocap_clock, homes_of(request.config)) as opener:
         yield opener
 
 

@@ -36,7 +36,7 @@ class Homes:
     """
 
     def __init__(self, name: str) -> None:
-        self._prefix = "oc" + "".join(character for character in name if character.isalnum())[-14:]
+        self._prefix = "ocap" + "".join(character for character in name if character.isalnum())[-12:]
         self._roots: dict[Path, None] = {}
         self._reaper: Reaper | None = None
 

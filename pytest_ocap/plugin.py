@@ -70,18 +70,30 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Read the markers of the tests that will run; skip those that the driver cannot serve."""
     for item in items:
-        wishes = markers.wishes(item)
-        fixtures = set(FIXTURES).intersection(getattr(item, "fixturenames", ()))
-        if wishes or fixtures - {"ocap_clock"}:
-            from pytest_ocap import contracts
+        try:
+            _admit(item, config)
+        except pytest.UsageError as error:
+            if not hasattr(config, "workerinput"):
+                raise
+            # Raised here, it would end an xdist worker without a word of it to the user.
+            item.stash[session.usage_error_key] = str(error)
 
-            item.stash[session.wishes_key] = wishes
-            contracts.admit(item, options.driver_of(config))
+
+def _admit(item: pytest.Item, config: pytest.Config) -> None:
+    wishes = markers.wishes(item)
+    fixtures = set(FIXTURES).intersection(getattr(item, "fixturenames", ()))
+    if wishes or fixtures - {"ocap_clock"}:
+        from pytest_ocap import contracts
+
+        item.stash[session.wishes_key] = wishes
+        contracts.admit(item, options.driver_of(config))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse to work beside a fake file system."""
+    """Refuse to work with wrong arguments, and beside a fake file system."""
+    if session.usage_error_key in item.stash:
+        pytest.fail(item.stash[session.usage_error_key], pytrace=False)
     if session.wishes_key in item.stash and session.FAKE_FILE_SYSTEMS.intersection(getattr(item, "fixturenames", ())):
         from pytest_ocap.homes import FAKES
 

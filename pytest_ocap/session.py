@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_ocap.situation import Situation
 
 wishes_key = pytest.StashKey[dict[str, markers.Wish]]()
+usage_error_key = pytest.StashKey[str]()
 situation_key = pytest.StashKey["Situation"]()
 homes_key = pytest.StashKey["Homes"]()
 templates_key = pytest.StashKey["Templates"]()

@@ -5,7 +5,6 @@ Invariant: each function looks and records, and changes nothing but what a clien
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import socket
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from pytest_ocap import processes
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import Capability, has
+from pytest_ocap.locks import is_locked
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, persist
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ SPEAKING_FIELDS = ("message", "msg", "error", "cause", "reason")
 """The fields of a log record that are there to say something."""
 
 DATABASE_LOCKED = re.compile(r"database (?:table )?is locked|SQLITE_BUSY", re.IGNORECASE)
+
+
+def fatal_seconds(driver: KernelDriver) -> float:
+    """Give the seconds within which a start of this daemon that must fail has to have said why."""
+    return min(FATAL_SECONDS, driver.start_timeout / 2)
 
 
 def store_of(driver: KernelDriver, home: Path, store: PersistedStore | None, count: int) -> PersistedStore:
@@ -129,16 +134,7 @@ def locked_files(home: Path) -> list[Path]:
     """Find the files directly in a home on which another process holds a ``flock``."""
     if not home.is_dir():
         return []
-    return [path for path in sorted(home.iterdir()) if path.is_file() and not path.is_symlink() and _is_locked(path)]
-
-
-def _is_locked(path: Path) -> bool:
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return [path for path in sorted(home.iterdir()) if path.is_file() and not path.is_symlink() and is_locked(path)]
 
 
 def listens(path: Path) -> bool:

@@ -11,7 +11,7 @@ from pytest_ocap.faults.startup import START_FAULTS
 from pytest_ocap.logs import LogMark
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
 from pytest_ocap.scenarios.contracts import (
-    FATAL_SECONDS,
+    fatal_seconds,
     check_nothing_left,
     masked,
     masked_record,
@@ -64,7 +64,7 @@ def legible_fatal(
         before = _content(fault.path)
         outcome = driver.start(fault.home, timeout=driver.start_timeout)
         told = outcome.describe()
-        fast = not outcome.ok and not outcome.timed_out and outcome.seconds <= FATAL_SECONDS
+        fast = not outcome.ok and not outcome.timed_out and outcome.seconds <= fatal_seconds(driver)
         examination.check("fails-fast", fast, told)
         examination.check("client-names-cause", fault.words.search(outcome.text) is not None, told)
         examination.check("client-names-path", names_path(outcome.text, fault.path), f"wanted: {fault.path}\n{told}")

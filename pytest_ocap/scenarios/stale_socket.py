@@ -10,7 +10,7 @@ from pytest_ocap.examination import scenario
 from pytest_ocap.faults.sockets import SOCKET_FAULTS, LiveListener
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
 from pytest_ocap.scenarios.contracts import (
-    FATAL_SECONDS,
+    fatal_seconds,
     check_answers,
     check_nothing_left,
     names_path,
@@ -85,7 +85,7 @@ def _examine_refusal(examination: Examination, driver: KernelDriver, home: Path,
         outcome = driver.start(home, timeout=driver.start_timeout)
         told = outcome.describe()
         examination.check("refused", not outcome.ok, told)
-        examination.check("quickly", not outcome.timed_out and outcome.seconds <= FATAL_SECONDS, told)
+        examination.check("quickly", not outcome.timed_out and outcome.seconds <= fatal_seconds(driver), told)
         examination.check("names-path", names_path(outcome.text, fault.path), f"wanted: {fault.path}\n{told}")
         if isinstance(fault, LiveListener):
             named = re.search(rf"\b{fault.owner}\b", outcome.text) is not None

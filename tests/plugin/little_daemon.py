@@ -128,7 +128,9 @@ class Daemon:
                 if DEFECT == "forgets":
                     self.store.execute("UPDATE sub SET url='file:///nowhere' WHERE id=?", (number,))
         if DEFECT == "skips-healthy" and self.bad:
-            self.bad = {n: Refused("skipped", "skipped") for (n,) in self.store.execute("SELECT id FROM sub")} | self.bad
+            self.bad = {
+                n: Refused("skipped", "skipped") for (n,) in self.store.execute("SELECT id FROM sub")
+            } | self.bad
         if DEFECT == "loses-state":
             self.store.execute("UPDATE sub SET count=0")
 
@@ -142,7 +144,9 @@ class Daemon:
                         client.connect(str(path))
                         live = True
                 if live and DEFECT != "unlinks-live":
-                    pid = int.from_bytes(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder)
+                    pid = int.from_bytes(
+                        client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder
+                    )
                     raise Refused("socket-foreign", f"{path} is served by pid {pid}")
             if path.is_dir() or (path.is_file() and path.stat().st_size):
                 raise Refused("socket-foreign", f"{path} is not a socket")
@@ -155,7 +159,12 @@ class Daemon:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         try:
             self.home.mkdir(mode=0o700, exist_ok=True)
-            steps = [("lock", self.lock), ("store", self.open_store), ("restore", self.restore), ("listen", self.listen)]
+            steps = [
+                ("lock", self.lock),
+                ("store", self.open_store),
+                ("restore", self.restore),
+                ("listen", self.listen),
+            ]
             if DEFECT == "lock-late":
                 steps[0], steps[1] = steps[1], steps[0]
             for name, step in steps:

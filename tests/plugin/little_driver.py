@@ -51,7 +51,9 @@ class LittleDriver:
         outcome = rpc.call(self.socket(home), "list", None, timeout=timeout)
         if not outcome.ok:
             return outcome
-        return Outcome(True, outcome.text, outcome.seconds, [Listed(i, state, text) for i, state, text in outcome.value])
+        return Outcome(
+            True, outcome.text, outcome.seconds, [Listed(i, state, text) for i, state, text in outcome.value]
+        )
 
     def probe(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
         return rpc.call(self.socket(home), "probe", subcluster.root, timeout=timeout)

@@ -1,0 +1,123 @@
+"""Reports: the table and the JSON file, from one process and from many, and from one that crashed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Project
+
+FOUR = """
+    import pytest
+
+    @pytest.mark.parametrize("kind", [
+        pytest.param(kind, marks=pytest.mark.stale_socket(kind=kind)) for kind in ("dead", "file", "dangling", "live")
+    ])
+    def test_it(kind): ...
+"""
+
+
+def test_the_report_has_the_form_that_is_promised(project: Project) -> None:
+    project.pytester.makepyfile("import pytest\n@pytest.mark.degraded_boot\ndef test_it(): ...")
+    result, report = project.report()
+    assert result.ret == 0
+    assert list(report) == ["schema", "edition", "driver", "scenarios"]
+    assert (report["schema"], report["driver"]) == (1, {"name": "little", "version": "1"})
+    (scenario,) = report["scenarios"]
+    assert list(scenario) == ["id", "verdict", "seconds", "checks"]
+    assert (scenario["id"], scenario["verdict"]) == ("degraded_boot", "passed")
+    assert [check["id"] for check in scenario["checks"]][0] == "boots"
+    assert all(list(check) == ["id", "verdict", "detail"] for check in scenario["checks"])
+
+
+def test_the_report_of_a_run_without_scenarios_is_empty_and_whole(project: Project) -> None:
+    project.pytester.makepyfile("def test_it(): ...")
+    _, report = project.report()
+    assert report["scenarios"] == []
+
+
+def test_workers_report_is_merged_and_the_same(project: Project, homes_left: Callable[[], set[Path]]) -> None:
+    project.pytester.makepyfile(FOUR)
+    result, report = project.report("-n", "2", "--dist", "worksteal")
+    result.assert_outcomes(passed=4)
+    ids = [entry["id"] for entry in report["scenarios"]]
+    assert ids == [f"stale_socket[{kind}]" for kind in ("dangling", "dead", "file", "live")]
+    result.stdout.fnmatch_lines(["*ocap scenarios*", "4 passed"])
+    assert not homes_left()
+
+
+def test_a_crashed_worker_is_in_the_report(project: Project, homes_left: Callable[[], set[Path]]) -> None:
+    project.pytester.makepyfile(
+        """
+        import os, pytest
+
+        @pytest.mark.stale_socket
+        def test_good(): ...
+
+        @pytest.mark.stale_socket
+        def test_bad(ocap_daemon):
+            os._exit(7)
+        """
+    )
+    _, report = project.report("-n", "1")
+    found = {entry["id"]: entry["verdict"] for entry in report["scenarios"]}
+    assert found.pop("stale_socket[dead]") == "passed"
+    ((crashed, verdict),) = found.items()
+    assert crashed.endswith("test_bad") and verdict == "harness-broken"
+    wait_until(lambda: not homes_left())
+
+
+def test_a_report_that_cannot_be_written_harms_no_older_one(project: Project) -> None:
+    project.pytester.makepyfile("def test_it(): ...")
+    (project.pytester.path / "report.json").mkdir()
+    result = project.run("--ocap-report", "report.json")
+    assert result.ret != 0
+    assert "report.json" in result.stdout.str() + result.stderr.str()
+    assert [path.name for path in project.pytester.path.iterdir() if path.name.startswith(".ocap")] == []
+
+
+def test_a_test_process_that_is_killed_leaves_nothing(project: Project, homes_left: Callable[[], set[Path]]) -> None:
+    project.pytester.makepyfile(
+        """
+        import pathlib, time
+
+        def test_it(ocap_daemon):
+            assert ocap_daemon.ping().ok
+            pathlib.Path("ready").write_text(str(ocap_daemon.home))
+            time.sleep(600)
+        """
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_ocap", "--ocap-driver", "little_driver:driver"]
+    ready = project.pytester.path / "ready"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
+        wait_until(lambda: ready.exists() and bool(ready.read_text()))
+        home = ready.read_text()
+        users = [process for process in psutil.process_iter() if home in " ".join(cmdline(process))]
+        assert users, "the daemon runs"
+        os.kill(run.pid, signal.SIGKILL)
+    wait_until(lambda: not homes_left())
+    wait_until(lambda: not any(process.is_running() and process.status() != "zombie" for process in users))
+
+
+def cmdline(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
