@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kernel.cli.output import note, say, say_json, say_table
 from kernel.cli.quarantine import cause_text, ready_text
-from kernel.cli.session import ensured, home_of, suggest
+from kernel.cli.session import ensured, home_of, status_of, suggest
 from kernel.errors import OcapError
 
 TYPE_CHECKING = False
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kernel.daemon.ensure import StopReport
-    from kernel.daemon.home import Home
-
-_HUNG_SECONDS = 30.0  # without progress, as long as `ocap daemon start` is patient
 
 _STATES = {
     "daemon-not-running": "not-running",
@@ -78,13 +75,10 @@ def stop_lines(report: StopReport) -> list[str]:
 def status(args: Namespace) -> int:
     """Carry out ``ocap daemon status``."""
     from kernel.cli.failure import failure_lines
-    from kernel.daemon.ensure import daemon_status
 
     home = home_of(args)
     try:
-        found = daemon_status(home)
-        if found["daemon"]["state"] == "starting":
-            _check_progress(home)
+        found = status_of(home)
     except OcapError as error:
         if args.json:
             state = _STATES.get(error.code, "failed")
@@ -97,21 +91,6 @@ def status(args: Namespace) -> int:
     else:
         _say_status(args, home.socket, found)
     return 0
-
-
-def _check_progress(home: Home) -> None:
-    """Raise for a start that hangs: its process is stopped, or has got no further for long."""
-    from kernel.daemon import outcome
-    from kernel.daemon.lock import inspect_lock
-    from kernel.daemon.process import monotonic, state_of
-
-    lock = inspect_lock(home.lock)
-    if not lock.held or lock.info is None:
-        return  # it is over; whoever asks again sees how it ended
-    idle = monotonic() - lock.info.progress_monotonic
-    stopped = state_of(lock.info.pid) in ("T", "t")
-    if stopped or idle >= _HUNG_SECONDS:
-        raise outcome.stuck(home, lock.info.pid, lock.info.phase, idle, stopped=stopped, ready=False)
 
 
 def _say_status(args: Namespace, socket: str, found: dict[str, Any]) -> None:

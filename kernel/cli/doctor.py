@@ -11,7 +11,7 @@ import stat
 
 from kernel.cli.output import note, say, say_json
 from kernel.cli.quarantine import cause_text
-from kernel.cli.session import home_of
+from kernel.cli.session import home_of, status_of
 from kernel.errors import NotRunningError, OcapError
 
 TYPE_CHECKING = False
@@ -63,10 +63,8 @@ def diagnose(home: Home) -> dict[str, Any]:
 
 def _daemon(home: Home) -> tuple[str, list[dict[str, Any]]]:
     """Give the state of the daemon, and what is wrong with it."""
-    from kernel.daemon.ensure import daemon_status
-
     try:
-        return str(daemon_status(home)["daemon"]["state"]), []
+        return str(status_of(home)["daemon"]["state"]), []
     except NotRunningError:
         return "not-running", []
     except OcapError as error:

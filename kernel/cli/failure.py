@@ -53,8 +53,7 @@ def failure_lines(error: OcapError) -> Iterator[str]:
         value = error.data.get(key)
         if value is not None and value != "" and not _mentions(told, str(value)):
             yield f"  {label}: {value}"
-    causes = list(_causes(error))
-    for cause in causes:
+    for cause in _causes(error, told):
         if not _mentions(told, cause.partition(": ")[2] or cause):
             yield f"  cause: {cause}"
             told += "\n" + cause
@@ -97,14 +96,26 @@ def _mentions(text: str, value: str) -> bool:
     return value in text or (value.startswith("file://") and value.removeprefix("file://") in text)
 
 
-def _causes(error: OcapError) -> Iterator[str]:
+def _causes(error: OcapError, told: str) -> Iterator[str]:
     """Give the causes in this process, then those that another process recorded."""
     yield from cause_chain(error)
     record = error.data.get("error")
     if isinstance(record, dict):
-        yield _describe_record(record)
+        yield from _record_lines(record, error.code, told)
         yield from _recorded_causes(record)
     yield from _recorded_causes(error.data)
+
+
+def _record_lines(record: Mapping[str, Any], outer_code: str, told: str) -> Iterator[str]:
+    """Describe the error that a record holds; when its message has been told, its class and code are left to tell."""
+    code = str(record.get("code") or OcapError.code)
+    kind = str(record.get("type") or "error")
+    message = _without_full_stop(str(record.get("message") or ""))
+    coded = f" (code {code})" if code != OcapError.code else ""
+    if message and not _mentions(told, message):
+        yield f"{kind}: {message}{coded}"
+    elif code != outer_code:
+        yield f"{kind}{coded}"
 
 
 def _recorded_causes(record: Mapping[str, Any]) -> Iterator[str]:
@@ -113,19 +124,20 @@ def _recorded_causes(record: Mapping[str, Any]) -> Iterator[str]:
         yield from (str(cause) for cause in causes)
 
 
-def _describe_record(record: Mapping[str, Any]) -> str:
-    code = record.get("code")
-    kind = record.get("type") or "error"
-    return f"{kind}: {record.get('message')}" + (f" (code {code})" if code and code != OcapError.code else "")
-
-
 def _log_tail(tail: object) -> Iterator[str]:
+    """Give the end of the log: what was written since the daemon began its last start, as far as the tail reaches."""
     if not isinstance(tail, list) or not tail:
         return
-    from kernel.cli.logtext import log_line
+    from kernel.cli.logtext import log_line, parse_line
 
+    records = [parse_line(entry) if isinstance(entry, str) else entry for entry in tail]
+    starts = [
+        index
+        for index, record in enumerate(records)
+        if isinstance(record, dict) and record.get("event") == "daemon.starting"
+    ]
     yield "  last lines of the log:"
-    for entry in tail:
+    for entry in tail[starts[-1] if starts else 0 :]:
         line = log_line(entry, tracebacks=False)
         yield f"    {line if len(line) <= _LONGEST_LOG_LINE else line[:_LONGEST_LOG_LINE] + '…'}"
 

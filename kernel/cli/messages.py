@@ -10,7 +10,7 @@ import json
 import os
 
 from kernel.cli.output import say_json
-from kernel.cli.session import call, ensured
+from kernel.cli.session import call, started_if_needed
 from kernel.errors import CapDataError, UsageError
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def execute(args: Namespace) -> int:
     """Carry out ``ocap daemon exec``."""
     params = resolve_bundle_specs(args.method, parse_params(args.params), os.getcwd())
-    ensured(args)
+    started_if_needed(args)
     say_json(call(args, args.method, params, waiting=f"waiting for {args.method}", timeout=args.timeout))
     return 0
 
@@ -30,7 +30,7 @@ def execute(args: Namespace) -> int:
 def queue_message(args: Namespace) -> int:
     """Carry out ``ocap daemon queueMessage``."""
     arguments = [parse_argument(text) for text in args.args]
-    ensured(args)
+    started_if_needed(args)
     answer = call(
         args,
         "queueMessage",

@@ -12,7 +12,7 @@ import stat
 
 from kernel.cli.output import note, say, say_json
 from kernel.cli.session import home_of, suggest
-from kernel.errors import DaemonRunningError, HomeError
+from kernel.errors import DaemonRunningError, HomeError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def purge(args: Namespace) -> int:
     if not args.yes:
         for path in kept_files(home):
             note(f"would delete {path}")
-        args.parser.error(
-            "this deletes all subclusters of this home and their state for good: "
-            f"to do it, run '{suggest(args, 'daemon purge --yes')}'"
+        raise UsageError(
+            f"this would delete all subclusters of {home.path} and their state for good; nothing was deleted",
+            remedy=f"To do it, run: {suggest(args, 'daemon purge --yes')}",
         )
     deleted = _purge(home, args)
     if args.json:

@@ -5,7 +5,7 @@ Nothing here starts a daemon unless the function's name says so.
 
 from __future__ import annotations
 
-from kernel.errors import NotRunningError
+from kernel.errors import ConnectionLostError, NotRunningError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from kernel.daemon.ensure import DaemonState
     from kernel.daemon.home import Home
-
+    from kernel.errors import OcapError
 
 _STOPPED_PATIENCE = 1.0  # seconds that a daemon may be stopped (SIGSTOP, a debugger) before it counts as unresponsive
+_HUNG_SECONDS = 30.0  # without progress; as patient as `ocap daemon start`
 
 
 def home_of(args: Namespace) -> Home:
@@ -59,18 +60,62 @@ def call(args: Namespace, method: str, params: Any, *, waiting: str, timeout: fl
     with Waiting(waiting), Client(home.socket, timeout=timeout, while_waiting=watch.look) as client:
         try:
             watch.pid = client.peer_pid()
-        except NotRunningError as error:
-            raise _told_better(home, error) from error
-        return client.call(method, params)
+            return client.call(method, params)
+        except (NotRunningError, ConnectionLostError) as error:
+            _explain(home, watch.pid, error)
+            raise
 
 
-def _told_better(home: Home, error: NotRunningError) -> NotRunningError:
-    """Say of a home whose lock is free what became of its last daemon; the socket alone does not tell."""
+def _explain(home: Home, listener: int | None, error: OcapError) -> None:
+    """Say better than the socket can what is wrong: the lock knows who the daemon is, and how its start gets on.
+
+    Raises:
+        NotRunningError: No daemon runs, or it is still starting.
+        DaemonHungError: Its start hangs.
+        DaemonForeignError: The listener is somebody else.
+    """
+    from kernel.daemon import outcome
     from kernel.daemon.lock import inspect_lock
-    from kernel.daemon.outcome import not_running
 
     lock = inspect_lock(home.lock)
-    return error if lock.held else not_running(home, lock.info)
+    if listener is not None:
+        if lock.info is None or lock.info.pid != listener:
+            raise outcome.foreign_listener(home, listener) from error
+        return
+    if not lock.held:
+        raise outcome.not_running(home, lock.info) from error
+    daemon = status_of(home)["daemon"]
+    if "phase" in daemon:
+        raise NotRunningError(
+            f"the daemon (pid {daemon['pid']}) is not ready: it is {daemon['state']}, in phase {daemon['phase']}",
+            remedy=f"Wait for it: {outcome.command(home, 'daemon start')}",
+            pid=daemon["pid"],
+            phase=daemon["phase"],
+        ) from error
+
+
+def status_of(home: Home) -> dict[str, Any]:
+    """Give what the daemon says of itself, as :func:`kernel.daemon.ensure.daemon_status` does.
+
+    Raises:
+        DaemonHungError: Its start hangs: its process is stopped, or has got no further for long.
+        OcapError: No daemon runs, it does not answer, or something else is in its place.
+    """
+    from kernel.daemon.ensure import daemon_status
+
+    found = daemon_status(home)
+    if found["daemon"]["state"] == "starting":
+        from kernel.daemon import outcome
+        from kernel.daemon.lock import inspect_lock
+        from kernel.daemon.process import monotonic, state_of
+
+        lock = inspect_lock(home.lock)
+        if lock.held and lock.info is not None:
+            idle = monotonic() - lock.info.progress_monotonic
+            stopped = state_of(lock.info.pid) in ("T", "t")
+            if stopped or idle >= _HUNG_SECONDS:
+                raise outcome.stuck(home, lock.info.pid, lock.info.phase, idle, stopped=stopped, ready=False)
+    return found
 
 
 class _Watch:
@@ -110,3 +155,17 @@ def ensured(args: Namespace, *, timeout: float = 30.0, options: tuple[str, ...] 
 
     with Waiting("the daemon is starting") as display:
         return ensure_daemon(home_of(args), timeout=timeout, on_phase=display.phase, options=options)
+
+
+def started_if_needed(args: Namespace) -> None:
+    """Start the daemon unless it runs, and say so when that was needed.
+
+    Raises:
+        OcapError: The start failed; the class says how.
+    """
+    from kernel.cli.output import note
+    from kernel.cli.quarantine import ready_text
+
+    state = ensured(args)
+    if state.started:
+        note(f"started the daemon (pid {state.pid}): {ready_text(state.quarantined)}")

@@ -135,7 +135,10 @@ def _confirm_prune(args: Namespace) -> None:
         UsageError: Nobody is there to be asked, or the answer is no.
     """
     if not is_terminal(sys.stdin) or not is_terminal(sys.stderr):
-        args.parser.error("pruning deletes state for good: it needs --yes where nobody can be asked")
+        raise UsageError(
+            "pruning deletes state for good, and nobody is there to be asked; nothing was deleted",
+            remedy="To do it, run the same command with --yes.",
+        )
     meant = [
         record
         for record in _subclusters(args)

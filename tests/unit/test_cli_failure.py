@@ -51,6 +51,8 @@ def died() -> errors.DaemonDiedError:
             "traceback": "Traceback (most recent call last):\n  boom",
         },
         logTail=[
+            '{"ts": "S", "level": "info", "event": "daemon.starting", "pid": 11}',
+            '{"ts": "S", "level": "info", "event": "daemon.stopped", "pid": 11}',
             '{"ts": "T", "level": "info", "event": "daemon.starting", "pid": 12}',
             (
                 '{"ts": "T", "level": "fatal", "event": "daemon.fatal", "error": {"type": "E", "message": "m", '
@@ -77,6 +79,20 @@ def test_a_died_start_tells_phase_cause_log_and_the_next_steps_of_both_errors() 
         "Next: See the log.",
         "Next: Move it away.",
     ]
+
+
+def test_of_a_recorded_cause_that_the_sentence_tells_its_class_and_code_remain() -> None:
+    record = {"code": "store-corrupt", "type": "StoreCorruptError", "message": "/s is damaged."}
+    error = errors.DaemonDiedError("The daemon died in phase store: /s is damaged.", error=record)
+
+    assert list(failure_lines(error))[1:] == ["  cause: StoreCorruptError (code store-corrupt)"]
+
+
+def test_a_death_without_a_word_is_told_once() -> None:
+    record = {"code": "daemon-died", "type": "DaemonDiedError", "message": "it was ended by SIGKILL"}
+    error = errors.DaemonDiedError("The daemon died: it was ended by SIGKILL.", signal="SIGKILL", error=record)
+
+    assert len(list(failure_lines(error))) == 1
 
 
 def test_a_cause_that_the_sentence_has_told_is_not_told_again() -> None:
