@@ -88,6 +88,7 @@ def examine(store_path: str, bundles_dir: str, *, live: bool = False) -> dict[st
             return _examine(copy, bundles_dir, log)
     except OcapError as error:
         finding = error.to_json()
+        finding["message"] = error.message.replace(str(error.data.get("path") or store_path), store_path)
         finding["path"] = store_path
         return {"state": "unbootable", "subclusters": None, "findings": [finding], "notices": []}
 
