@@ -71,7 +71,14 @@ def collect_modules(entry_path: str) -> tuple[str, dict[str, Module]]:
 
 
 def _entry(entry_path: str) -> _Found:
-    path = os.path.abspath(entry_path)
+    try:
+        path = os.path.abspath(entry_path)
+    except FileNotFoundError as error:
+        raise BundleBuildError(
+            f"{entry_path} is relative to a working directory that does not exist any more",
+            remedy="Change to a directory that exists.",
+            path=entry_path,
+        ) from error
     if os.path.isdir(path):
         path = os.path.join(path, "__init__.py")
     is_package = os.path.basename(path) == "__init__.py"

@@ -91,10 +91,6 @@ class IoConfig(NamedTuple):
     path: str
     direction: str
 
-    def to_json(self) -> dict[str, Any]:
-        """Give the configuration as JSON data."""
-        return {"type": self.type, "path": self.path, "direction": self.direction}
-
 
 class ClusterConfig(NamedTuple):
     """What a subcluster is made of: its vats, the one that is bootstrapped, its services and its IO channels."""
@@ -113,7 +109,7 @@ class ClusterConfig(NamedTuple):
         if self.services:
             record["services"] = list(self.services)
         if self.io:
-            record["io"] = {name: channel.to_json() for name, channel in self.io.items()}
+            record["io"] = {name: channel._asdict() for name, channel in self.io.items()}
         return record
 
 
@@ -135,13 +131,13 @@ def read_cluster_config(path: str) -> ClusterConfig:
     Raises:
         ConfigError: Naming the file and, where there is one, the key or the line.
     """
-    path = os.path.abspath(path)
     try:
+        path = os.path.abspath(path)
         with open(path, "rb") as file:
             data = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(
-            f"The configuration {path} cannot be read: {error.strerror or error}",
+            f"The configuration {path} cannot be read: {getattr(error, 'strerror', None) or error}",
             remedy="Give the path of a JSON file that you may read.",
             path=path,
         ) from error
@@ -171,7 +167,7 @@ def single_vat_config(bundle_spec: str, vat: str = "main", *, base: str | None =
         vat: The vat's name.
         base: Directory that a relative path is relative to; the working directory when left out.
     """
-    spec = absolute_bundle_spec(bundle_spec, os.getcwd() if base is None else base)
+    spec = absolute_bundle_spec(bundle_spec, base or "")
     return {"bootstrap": vat, "vats": {vat: {"bundleSpec": spec}}}
 
 
@@ -181,10 +177,19 @@ def absolute_bundle_spec(spec: str, base: str) -> str:
     Args:
         spec: URL, absolute path, or path relative to ``base``.
         base: A directory; made absolute against the working directory.
+
+    Raises:
+        ConfigError: The working directory is wanted, and has been deleted.
     """
     if _URL.match(spec):
         return spec
-    path = os.path.abspath(os.path.join(base, spec))
+    try:
+        path = os.path.abspath(os.path.join(base, spec))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"The bundle {spec!r} is named relative to a working directory that does not exist any more",
+            remedy="Change to a directory that exists, or give the bundle's absolute path.",
+        ) from error
     if not _PLAIN_PATH.fullmatch(path):
         from urllib.parse import quote
 

@@ -147,10 +147,8 @@ def _cannot_read(path: str, spec: str, error: OSError) -> BundleError:
         kind, problem = BundleUrlError, "is longer than a path may be"
         remedy = "Move the bundle to a shorter path."
     elif error.errno == errno.ELOOP:
-        problem, remedy = (
-            "cannot be reached: its symbolic links lead in a circle",
-            "Point the link at the bundle's file.",
-        )
+        problem = "cannot be reached: its symbolic links lead in a circle"
+        remedy = "Point the link at the bundle's file."
     elif error.errno in (errno.EACCES, errno.EPERM):
         problem = _why_forbidden(path)
         remedy = f"Let uid {os.geteuid()}, which the daemon runs as, read the file and search its directories."
@@ -170,12 +168,19 @@ def _why_missing(path: str) -> str:
     while not os.path.exists(place):
         if os.path.islink(place):
             subject = "is" if place == path else f"does not exist: {place} is"
-            return f"{subject} a symbolic link to {os.readlink(place)}, which does not exist"
+            return f"{subject} a symbolic link to {_target(place)}, which does not exist"
         parent = os.path.dirname(place)
         if os.path.isdir(parent):
             return "does not exist" if place == path else f"does not exist: there is no directory {place}"
         place = parent
     return "does not exist" if place == path else f"does not exist: {place} is not a directory"
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:  # it has gone meanwhile, and with it the best description
+        return "something"
 
 
 def _why_forbidden(path: str) -> str:

@@ -306,6 +306,15 @@ def test_a_missing_entry_is_named(short_tmp: Path) -> None:
     assert build_refusal(str(short_tmp / "none.py")).message == f"{short_tmp}/none.py does not exist"
 
 
+def test_a_relative_entry_in_a_deleted_working_directory_is_refused(
+    short_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (short_tmp / "gone").mkdir()
+    monkeypatch.chdir(short_tmp / "gone")
+    (short_tmp / "gone").rmdir()
+    assert "working directory that does not exist any more" in build_refusal("main.py").message
+
+
 def test_a_directory_without_an_init_is_no_entry(short_tmp: Path) -> None:
     assert build_refusal(str(short_tmp)).message == f"{short_tmp}/__init__.py does not exist"
 

@@ -367,6 +367,24 @@ def test_one_bundle_makes_a_configuration_of_one_vat(short_tmp: Path, monkeypatc
     assert single_vat_config("c1.bundle", "bob", base="/b")["vats"] == {"bob": {"bundleSpec": "file:///b/c1.bundle"}}
 
 
+@pytest.fixture
+def lost_directory(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a directory that has been deleted."""
+    (short_tmp / "gone").mkdir()
+    monkeypatch.chdir(short_tmp / "gone")
+    (short_tmp / "gone").rmdir()
+
+
+@pytest.mark.usefixtures("lost_directory")
+def test_a_relative_path_in_a_deleted_working_directory_is_refused() -> None:
+    assert single_vat_config("/v/c1.bundle")["vats"] == {"main": {"bundleSpec": "file:///v/c1.bundle"}}
+    for call in (single_vat_config, read_cluster_config):
+        with pytest.raises(ConfigError) as caught:
+            call("c1.bundle")
+        assert "c1.bundle" in caught.value.message
+        assert caught.value.remedy
+
+
 # --- files ---------------------------------------------------------------------------------------------------------
 
 
@@ -425,6 +443,12 @@ def test_a_bundle_given_for_a_configuration_is_recognised(short_tmp: Path) -> No
 
 def test_a_missing_file_is_named(short_tmp: Path) -> None:
     assert "No such file or directory" in file_refusal(str(short_tmp / "none.json")).message
+
+
+def test_a_path_with_a_nul_is_no_file() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_cluster_config("/a\0b")
+    assert "null byte" in caught.value.message
 
 
 def test_a_directory_is_not_a_configuration(short_tmp: Path) -> None:

@@ -132,6 +132,18 @@ def test_a_dangling_link_is_named_with_its_target(short_tmp: Path) -> None:
     assert error.message == f"{short_tmp}/x.bundle is a symbolic link to gone.bundle, which does not exist"
 
 
+def test_a_link_that_vanishes_while_its_error_is_written_is_an_error_all_the_same(
+    short_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vanish(path: str) -> str:
+        os.unlink(path)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+    (short_tmp / "x.bundle").symlink_to("gone.bundle")
+    monkeypatch.setattr("kernel.fetch_file.os.readlink", vanish)
+    assert "is a symbolic link" in failure(short_tmp / "x.bundle", BundleMissingError).message
+
+
 def test_a_dangling_link_on_the_way_is_named_with_its_target(short_tmp: Path) -> None:
     (short_tmp / "dir").symlink_to("/gone/away")
     error = failure(short_tmp / "dir" / "x.bundle", BundleMissingError)
