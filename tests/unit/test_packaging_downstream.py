@@ -51,9 +51,26 @@ def test_a_strangers_project_passes_on_the_wheel(stranger: Path, tmp_path: Path)
     assert "failed" not in done.stdout
 
 
-def test_the_suite_passes_on_the_wheel_from_an_empty_folder(stranger: Path, tmp_path: Path) -> None:
-    done = _run([str(stranger / "pytest"), "-p", "no:cacheprovider", "--pyargs", "pytest_ocap.suite"], tmp_path)
-    assert " passed" in done.stdout
+@pytest.mark.parametrize(
+    ("words", "autoload"),
+    [
+        pytest.param([], True, id="as it is"),
+        pytest.param(["-p", "pytest_ocap"], True, id="named as well"),
+        pytest.param(["-p", "pytest_ocap"], False, id="named, plugin autoload off"),
+        pytest.param(["--strict-markers", "--strict-config"], True, id="strict"),
+    ],
+)
+def test_the_suite_runs_on_the_wheel_from_an_empty_folder(
+    stranger: Path, tmp_path: Path, words: list[str], autoload: bool
+) -> None:
+    suite = ["-p", "no:cacheprovider", "--pyargs", "pytest_ocap.suite", "-k", "degraded_boot"]
+    more = {} if autoload else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    assert "1 passed" in _run([str(stranger / "pytest"), *suite, *words], tmp_path, **more).stdout
+
+
+def test_the_plugin_can_be_turned_off(stranger: Path, tmp_path: Path) -> None:
+    words = ["-p", "no:cacheprovider", "-p", "no:pytest_ocap", "--fixtures"]
+    assert "ocap_daemon" not in _run([str(stranger / "pytest"), *words], tmp_path).stdout
 
 
 def test_the_command_is_installed(stranger: Path, tmp_path: Path) -> None:
@@ -66,7 +83,7 @@ def test_an_unrelated_project_sees_nothing_of_the_plugin(stranger: Path, tmp_pat
     assert "ocap" not in done.stdout
 
 
-def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON", "COV"))
     }
