@@ -87,7 +87,10 @@ class Batch:
         outputs, self._outputs = self._outputs, []
         self._on_lost.clear()
         for callback, args in outputs:
-            callback(*args)
+            try:
+                callback(*args)
+            except Exception as error:  # noqa: BLE001 - one output that fails must not hold back the others
+                self._loop.report_unhandled(error)
 
     def _commit_soon(self) -> None:
         if not self._commit_scheduled:

@@ -20,7 +20,7 @@ from kernel.engine.restore import Restore, RestoreReport
 from kernel.engine.router import BOOTSTRAP, Call, Router, bootstrap_refused, quarantined_error
 from kernel.engine.termination import Termination
 from kernel.engine.vats import Vats
-from kernel.errors import NotFoundError, RefError, RejectedError
+from kernel.errors import LaunchError, NotFoundError, RefError, RejectedError
 from kernel.fetch import BundleCache
 from kernel.refs import (
     ROOT_VREF,
@@ -334,8 +334,11 @@ class Kernel:
         """Remove every subcluster and all that belongs to them; identifiers are not used again.
 
         Raises:
+            LaunchError: A launch is under way; nothing was removed.
             StoreError: The store failed; what is left can be cleared again.
         """
+        if self._launcher.launching:
+            raise LaunchError("a launch is under way, so nothing was cleared", remedy="Try again when it has ended.")
         await self.terminate_all_vats()
         with self._batch.unit():
             self._store.clear()

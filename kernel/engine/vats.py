@@ -163,10 +163,9 @@ class Vats:
     def _fail_start(self, process: VatProcess, error: OcapError) -> None:
         if process.ended:
             return
-        self.drop(process.vat_id)
         assert process.started is not None
-        if not process.started.done():
-            process.started.set_exception(error)
+        process.started.set_exception(error)
+        self.drop(process.vat_id)
         self.start_failed(process.vat_id, error)
 
     # --- ending ---
@@ -185,7 +184,7 @@ class Vats:
         for ping in process.pings:
             ping.set_exception(gone)
         process.pings.clear()
-        if process.worker is None and process.started is not None and not process.started.done():
+        if process.started is not None and not process.started.done():
             process.started.set_exception(gone)
 
     def drop_all(self) -> None:
