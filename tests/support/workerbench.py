@@ -52,7 +52,7 @@ class Bench:
                 self.loop.call_later(0.002, look)
 
         expired = self.loop.call_later(DEADLINE_SECONDS, self.loop.stop)
-        look()
+        self.loop.call_soon(look)
         self.loop.run_forever()
         expired.cancel()
         if self.errors:
