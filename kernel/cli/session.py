@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kernel.daemon.home import Home
     from kernel.errors import OcapError
 
-_STOPPED_PATIENCE = 1.0  # seconds that a daemon may be stopped (SIGSTOP, a debugger) before it counts as unresponsive
+_PATIENCE = 1.0  # seconds that a stopped daemon (SIGSTOP, a debugger), or a stranger in its place, has to answer
 _HUNG_SECONDS = 30.0  # without progress; as patient as `ocap daemon start`
 
 
@@ -119,29 +119,38 @@ def status_of(home: Home) -> dict[str, Any]:
 
 
 class _Watch:
-    """Notices, while an answer is waited for, that the daemon is stopped and will give none."""
+    """Notices, while an answer is waited for, that none will come."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._since: float | None = None
+        self._began: float | None = None
+        self._stopped_since: float | None = None
         self.pid: int | None = None
 
     def look(self) -> None:
-        """Look at the daemon.
+        """Look at who should answer.
 
         Raises:
-            DaemonUnresponsiveError: It has been stopped for a while.
+            DaemonUnresponsiveError: The daemon has been stopped for a while.
+            DaemonForeignError: It is not this home's daemon, and has not answered for a while.
         """
+        from kernel.daemon import outcome
         from kernel.daemon.process import monotonic, state_of
 
-        if self.pid is None or state_of(self.pid) not in ("T", "t"):
-            self._since = None
-        elif self._since is None:
-            self._since = monotonic()
-        elif monotonic() - self._since >= _STOPPED_PATIENCE:
-            from kernel.daemon.outcome import stuck
-
-            raise stuck(self._home, self.pid, "ready", monotonic() - self._since, stopped=True, ready=True)
+        if self.pid is None:
+            return
+        now = monotonic()
+        self._began = now if self._began is None else self._began
+        if now - self._began >= _PATIENCE:
+            holder = outcome.lock_holder(self._home)
+            if holder is None or holder.pid != self.pid:
+                raise outcome.foreign_listener(self._home, self.pid)
+        if state_of(self.pid) not in ("T", "t"):
+            self._stopped_since = None
+        elif self._stopped_since is None:
+            self._stopped_since = now
+        elif now - self._stopped_since >= _PATIENCE:
+            raise outcome.stuck(self._home, self.pid, "ready", now - self._stopped_since, stopped=True, ready=True)
 
 
 def ensured(args: Namespace, *, timeout: float = 30.0, options: tuple[str, ...] = ()) -> DaemonState:
