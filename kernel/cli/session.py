@@ -5,6 +5,7 @@ Nothing here starts a daemon unless the function's name says so.
 
 from __future__ import annotations
 
+from kernel.cli.output import note
 from kernel.errors import ConnectionLostError, NotRunningError
 
 TYPE_CHECKING = False
@@ -162,8 +163,12 @@ def ensured(args: Namespace, *, timeout: float = 30.0, options: tuple[str, ...] 
     from kernel.cli.waiting import Waiting
     from kernel.daemon.ensure import ensure_daemon
 
-    with Waiting("the daemon is starting") as display:
-        return ensure_daemon(home_of(args), timeout=timeout, on_phase=display.phase, options=options)
+    try:
+        with Waiting("the daemon is starting") as display:
+            return ensure_daemon(home_of(args), timeout=timeout, on_phase=display.phase, options=options)
+    except KeyboardInterrupt:
+        note(f"The daemon may go on starting; to see how it is: {suggest(args, 'daemon status')}")
+        raise
 
 
 def started_if_needed(args: Namespace) -> None:
@@ -172,7 +177,6 @@ def started_if_needed(args: Namespace) -> None:
     Raises:
         OcapError: The start failed; the class says how.
     """
-    from kernel.cli.output import note
     from kernel.cli.quarantine import ready_text
 
     state = ensured(args)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import kernel
+from kernel.daemon.lock import inspect_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,13 +204,51 @@ def test_tables_are_drawn_on_a_terminal_and_plain_in_a_pipe(shell: Shell) -> Non
     assert "main (v1)" in drawn
 
 
-def at_terminal(shell: Shell, typed: bytes, *words: str) -> str:
+def test_on_a_terminal_a_start_shows_which_phase_it_is_in(shell: Shell) -> None:
+    shown = at_terminal(shell, b"", "daemon", "start", "--timeout", "3", OCAP_FAILPOINT="restore=hang")
+
+    assert "the daemon is starting: restore" in shown
+    assert "Error: The daemon (pid " in shown
+
+
+def test_a_quick_start_on_a_terminal_shows_only_how_it_ended(shell: Shell) -> None:
+    shell.ocap("daemon", "start")
+
+    shown = at_terminal(shell, b"", "daemon", "start")
+
+    assert shown == f"already running: pid {shell.pid}\n{shell.home}/daemon.sock\nready\n"
+
+
+def test_an_interrupted_start_says_so_and_that_the_daemon_may_go_on(shell: Shell) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "kernel.cli", "daemon", "start"],
+        env={**shell.environment, "OCAP_FAILPOINT": "restore=hang"},
+        cwd=shell.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_for_phase(shell, "restore")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert err == "The daemon may go on starting; to see how it is: ocap daemon status\nInterrupted.\n"
+
+
+def wait_for_phase(shell: Shell, phase: str) -> None:
+    deadline = time.monotonic() + 30
+    while (info := inspect_lock(str(shell.home / "daemon.lock")).info) is None or info.phase != phase:
+        assert time.monotonic() < deadline, "the daemon does not get there"
+        time.sleep(0.01)
+
+
+def at_terminal(shell: Shell, typed: bytes, *words: str, **more: str) -> str:
     """Run the command on a terminal, type, and give what it showed."""
     leader, follower = pty.openpty()
     try:
         with subprocess.Popen(
             [sys.executable, "-m", "kernel.cli", *words],
-            env={**shell.environment, "TERM": "xterm", "COLUMNS": "100"},
+            env={**shell.environment, "TERM": "xterm", "COLUMNS": "100", **more},
             cwd=shell.folder,
             stdin=follower,
             stdout=follower,
@@ -484,8 +523,6 @@ def test_the_doctor_tells_what_a_killed_daemon_left_behind(shell: Shell) -> None
 
 
 def wait_until_not_running(shell: Shell) -> None:
-    from kernel.daemon.lock import inspect_lock
-
     deadline = time.monotonic() + 10
     while inspect_lock(str(shell.home / "daemon.lock")).held:
         assert time.monotonic() < deadline, "the daemon goes on"

@@ -89,6 +89,18 @@ def test_asking_for_the_daemon_imports_neither_engine_nor_store(command: str, sh
     assert layers <= {"cli", "daemon", "errors"}
 
 
+def test_starting_and_asking_a_daemon_import_neither_engine_nor_store(short_tmp: Path) -> None:
+    home = str(short_tmp / "h")
+    try:
+        for words in (["daemon", "start"], ["daemon", "start"], ["daemon", "status", "--json"], ["subcluster", "list"]):
+            modules = imported("--home", home, *words)
+            assert not modules & HEAVY
+            layers = {name.split(".")[1] for name in modules if name.startswith("kernel.")}
+            assert layers <= {"cli", "daemon", "errors"}
+    finally:
+        imported("--home", home, "daemon", "stop")
+
+
 def test_making_a_bundle_imports_nothing_of_the_daemon(tmp_path: Path) -> None:
     (tmp_path / "vat.py").write_text("def build_root_object(vat_powers, parameters, baggage):\n    return None\n")
 
