@@ -161,6 +161,7 @@ class _Ensuring:
                 return self._state(answer, started=False)
             lock = inspect_lock(self._home.lock)
             if not lock.held:
+                outcome.report_unreported_death(self._home, lock.info)
                 attempts += 1
                 status = self._start(last_attempt=attempts >= _ATTEMPTS)
                 if status is not None:
@@ -314,11 +315,15 @@ class _Ensuring:
         try:
             self._await_ready(spawned)
             if spawned.ready:
-                return self._ask()
-            if spawned.fatal is not None and outcome.code_of(spawned.fatal) == "daemon-running":
+                answer = self._ask()
+                if answer is not None:
+                    return answer
+                ending = spawned.ending(patience=0.0 if not last_attempt else SETTLING)
+                if not last_attempt and (ending is None or ending.exit_status == 0):
+                    return None  # somebody has stopped it already
+            elif not last_attempt and outcome.lost_the_race(spawned):
                 spawned.ending()
-                if not last_attempt:
-                    return None
+                return None
             raise outcome.died(self._home, spawned)
         finally:
             spawned.close()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from kernel.daemon.process import this_process
 from kernel.errors import OcapError, to_record
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ def traceback_text(error: BaseException) -> str | None:
     return f"{text[:half]}\n  … {len(text) - 2 * half} characters left out …\n{text[-half:]}"
 
 
+def _identity() -> dict[str, Any]:
+    """Name this process in a record: a pid alone does not, for pids are reused."""
+    me = this_process()
+    return {"pid": me.pid, "startTime": me.start_time}
+
+
 class FatalReporter:
     """Reports the first fatal of this process, and only that one."""
 
@@ -77,7 +84,7 @@ class FatalReporter:
             if self.log is not None:
                 self.log.error("daemon.error_while_failing", error=rendered)
             return self.reported
-        record: dict[str, Any] = {"pid": os.getpid(), "phase": self.phase, "error": rendered, **more}
+        record: dict[str, Any] = {**_identity(), "phase": self.phase, "error": rendered, **more}
         self.reported = record
         reason = self._write(record)
         if reason is not None:

@@ -214,7 +214,7 @@ def append_record(
         level: The record's level.
         event: The record's event.
         fields: The rest of the record.
-        unless: When any record in the log satisfies this, nothing is written.  Checked and written under a lock on
+        unless: When any record of that level in the log satisfies this, nothing is written.  Checked and written under a lock on
             the log, so that of several clients who saw a daemon die only one reports it.
 
     Returns:
@@ -227,7 +227,7 @@ def append_record(
     try:
         if unless is not None:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            if any(unless(record) for record in read_records(path)):
+            if any(unless(record) for record in read_records(path, containing=level.encode())):
                 return False
         line = render_line(level, event, fields, time.time())
         data = b"\n" + line if torn else line
@@ -243,16 +243,20 @@ def append_record(
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
-def read_records(path: str, *, since: int = 0) -> Iterator[dict[str, Any]]:
-    """Give the records of one log file, oldest first, from a byte offset on; lines that are not records are skipped."""
+def read_records(path: str, *, containing: bytes = b"") -> Iterator[dict[str, Any]]:
+    """Give the records of one log file, oldest first; lines that are not records are skipped.
+
+    Args:
+        path: The file; one that cannot be read has no records.
+        containing: Only lines with these bytes are looked at, to be quick on a long log.
+    """
     try:
         file = open(path, "rb")  # noqa: SIM115 - closed by the with below; a missing log has no records
     except OSError:
         return
     with file:
-        file.seek(since)
         for line in file:
-            record = parse_line(line)
+            record = parse_line(line) if containing in line else None
             if record is not None:
                 yield record
 

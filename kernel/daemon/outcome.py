@@ -11,13 +11,14 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from kernel.daemon.fatal import EVENT
-from kernel.daemon.lock import describe_holders, inspect_lock
+from kernel.daemon.lock import READY, STOPPING, describe_holders
 from kernel.daemon.log import append_record, read_records, tail
-from kernel.daemon.process import name_of
+from kernel.daemon.process import is_alive, name_of
 from kernel.errors import (
     DaemonDiedError,
     DaemonForeignError,
     DaemonHungError,
+    DaemonRunningError,
     DaemonUnresponsiveError,
     LogError,
     NotRunningError,
@@ -27,6 +28,7 @@ from kernel.errors import (
 if TYPE_CHECKING:
     from kernel.daemon.home import Home
     from kernel.daemon.lock import LockInfo
+    from kernel.daemon.process import ProcessId
     from kernel.daemon.spawn import Ending, Spawned
 
 #: How many of the log's last lines an error carries.
@@ -58,7 +60,7 @@ def died(home: Home, spawned: Spawned) -> OcapError:
             pid=spawned.pid,
             phase=spawned.phase,
         )
-    record = spawned.fatal or fatal_of(home, spawned.pid)
+    record = spawned.fatal or fatal_of(home, spawned.identity)
     if record is None:
         record = _report_death(home, spawned, ending)
     return _died_error(home, spawned.pid, spawned.phase, record, ending, spawned.stderr)
@@ -66,7 +68,7 @@ def died(home: Home, spawned: Spawned) -> OcapError:
 
 def failed_elsewhere(home: Home, info: LockInfo) -> OcapError:
     """Say how a start that somebody else had begun failed."""
-    record = fatal_of(home, info.pid) or {"error": {"code": OcapError.code, "message": "it left no record"}}
+    record = fatal_of(home, info.process) or {"error": {"code": OcapError.code, "message": "it left no record"}}
     return _died_error(home, info.pid, info.failed_phase, record, None, "")
 
 
@@ -94,51 +96,63 @@ def _died_error(
     return kind(f"The daemon died during its start, in phase {phase}: {cause}.{unlogged}", remedy=remedy, **data)
 
 
-def fatal_of(home: Home, pid: int) -> dict[str, Any] | None:
-    """Give the last fatal record of a daemon in the log, or None."""
-    found = None
-    for record in read_records(home.log):
-        if _is_start_of(record, pid):
-            found = None  # the records before it are of an earlier bearer of the pid
-        elif _is_fatal_of(record, pid):
-            found = record
-    return found
+def fatal_of(home: Home, process: ProcessId) -> dict[str, Any] | None:
+    """Give the fatal record of a daemon in the log, or None."""
+    for record in read_records(home.log, containing=b"fatal"):
+        if _is_fatal_of(record, process):
+            return record
+    return None
 
 
-def _is_fatal_of(record: dict[str, Any], pid: int) -> bool:
-    return record.get("level") == "fatal" and record.get("pid") == pid
+def _is_fatal_of(record: dict[str, Any], process: ProcessId) -> bool:
+    return (
+        record.get("level") == "fatal"
+        and record.get("pid") == process.pid
+        and record.get("startTime", process.start_time) == process.start_time
+    )
 
 
-def _is_start_of(record: dict[str, Any], pid: int) -> bool:
-    return record.get("event") == "daemon.starting" and record.get("pid") == pid
+def lost_the_race(spawned: Spawned) -> bool:
+    """Say whether a start was refused because another daemon holds the lock."""
+    return spawned.fatal is not None and code_of(spawned.fatal) == DaemonRunningError.code
 
 
 def _report_death(home: Home, spawned: Spawned, ending: Ending) -> dict[str, Any]:
     """Report in the log that a daemon died without a word of its own."""
     said = f"; its last words: {spawned.stderr.splitlines()[-1]}" if spawned.stderr else ""
-    crash = _crash_report(home)
-    error: dict[str, Any] = {
-        "code": DaemonDiedError.code,
-        "type": DaemonDiedError.__name__,
-        "message": f"the process ended without a word: {ending}{said}" if ending.signal is None else f"{ending}{said}",
-    }
+    message = f"{ending}{said}" if ending.signal is not None else f"the process ended without a word: {ending}{said}"
+    record = _death_record(home, spawned.identity, spawned.phase or "spawn", message, ending)
     if spawned.stderr:
-        error["stderr"] = spawned.stderr
+        record["error"]["stderr"] = spawned.stderr
+    _append_death(home, spawned.identity, record)
+    return record
+
+
+def report_unreported_death(home: Home, info: LockInfo | None) -> None:
+    """Report a start that ended without a report, and without a caller who could have made one."""
+    if info is None or info.ended_cleanly or info.phase in (READY, STOPPING) or is_alive(info.process):
+        return
+    message = "the process vanished without a word: it was ended by SIGKILL, or the machine went down"
+    _append_death(home, info.process, _death_record(home, info.process, info.phase, message, None))
+
+
+def _death_record(home: Home, process: ProcessId, phase: str, message: str, ending: Ending | None) -> dict[str, Any]:
+    error: dict[str, Any] = {"code": DaemonDiedError.code, "type": DaemonDiedError.__name__, "message": message}
+    crash = _crash_report(home)
     if crash:
         error["crash"] = crash
-    record: dict[str, Any] = {
-        "pid": spawned.pid,
-        "phase": spawned.phase or "spawn",
-        "error": error,
-        "reporter": "client",
-        "signal": ending.signal,
-        "exitStatus": ending.exit_status,
-    }
+    record: dict[str, Any] = {"pid": process.pid, "startTime": process.start_time, "phase": phase, "error": error}
+    record["reporter"] = "client"
+    if ending is not None:
+        record.update(signal=ending.signal, exitStatus=ending.exit_status)
+    return record
+
+
+def _append_death(home: Home, process: ProcessId, record: dict[str, Any]) -> None:
     try:
-        append_record(home.log, "fatal", EVENT, record)
+        append_record(home.log, "fatal", EVENT, record, unless=lambda known: _is_fatal_of(known, process))
     except LogError as failure:
         record["notLogged"] = failure.message
-    return record
 
 
 def _crash_report(home: Home) -> str | None:
@@ -213,7 +227,7 @@ def not_running(home: Home, info: LockInfo | None) -> NotRunningError:
     if info is not None:
         data.update(lastPid=info.pid, lastPhase=info.failed_phase or info.phase)
         if info.phase == "failed":
-            record = fatal_of(home, info.pid)
+            record = fatal_of(home, info.process)
             message = str((record or {}).get("error", {}).get("message") or "see the log").rstrip(".")
             last = f" The last one (pid {info.pid}) failed in phase {info.failed_phase}: {message}."
         elif not info.ended_cleanly:
@@ -223,9 +237,3 @@ def not_running(home: Home, info: LockInfo | None) -> NotRunningError:
     return NotRunningError(
         f"No daemon is running for {home.path}.{last}", remedy=f"Run {command(home, 'daemon start')}.", **data
     )
-
-
-def lock_holder(home: Home) -> LockInfo | None:
-    """Give who holds the lock, None when it is free or the text does not say."""
-    lock = inspect_lock(home.lock)
-    return lock.info if lock.held else None

@@ -16,7 +16,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kernel.daemon.process import monotonic, signal_name
+from kernel.daemon.process import ProcessId, identify, monotonic, signal_name
 from kernel.daemon.status import StatusReader
 from kernel.errors import DaemonDiedError
 
@@ -51,12 +51,14 @@ class Spawned:
 
     def __init__(self, pid: int, status_fd: int, stderr_fd: int) -> None:
         self.pid = pid
+        self.identity = identify(pid) or ProcessId(pid, 0, "")
         self.phase: str | None = None
         self.progress: tuple[int, int] | None = None
         self.fatal: dict[str, Any] | None = None
         self.ready = False
         self.ended = False
         """Whether the status pipe has ended."""
+        self._ending: Ending | None = None
         self._stderr = b""
         self._reader = StatusReader()
         self._status_fd = status_fd
@@ -103,22 +105,25 @@ class Spawned:
         """Wait for the process to end and say how; None when it goes on in spite of its closed pipe."""
         deadline = clock() + patience
         pause = 0.0005
-        while True:
+        while self._ending is None:
             self.wait(0)
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:
                 _children.discard(self.pid)
-                return Ending(None, None)
+                self._ending = Ending(None, None)
+                break
             if pid:
                 _children.discard(self.pid)
                 self.wait(0)
                 code = os.waitstatus_to_exitcode(status)
-                return Ending(None, signal_name(-code)) if code < 0 else Ending(code, None)
+                self._ending = Ending(None, signal_name(-code)) if code < 0 else Ending(code, None)
+                break
             if clock() >= deadline:
                 return None
             time.sleep(pause)
             pause = min(pause * 2, 0.02)
+        return self._ending
 
     def close(self) -> None:
         """Close this process's ends of the pipes; the daemon goes on."""

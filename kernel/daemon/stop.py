@@ -136,7 +136,8 @@ class _Stopping:
         deadline = self._clock() + patience
         try:
             sent = send_signal(process, number)
-            if sent and number == signal.SIGTERM and state_of(process.pid) in ("T", "t"):
+            stopped = sent and number == signal.SIGTERM and state_of(process.pid) in ("T", "t")
+            if stopped:
                 send_signal(process, signal.SIGCONT)  # a stopped process takes SIGTERM only when it goes on
         except PermissionError as error:
             raise StopError(
@@ -146,7 +147,8 @@ class _Stopping:
                 steps=self._steps,
             ) from error
         if sent:
-            self._steps.append(f"sent {number.name} to pid {process.pid}")
+            woken = ", and SIGCONT, because it was stopped" if stopped else ""
+            self._steps.append(f"sent {number.name} to pid {process.pid}{woken}")
         return self._gone(process, deadline)
 
     def _gone(self, process: ProcessId, deadline: float) -> bool:
