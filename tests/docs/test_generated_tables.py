@@ -53,3 +53,32 @@ def test_each_dependency_is_listed_with_its_reason() -> None:
     listed = dict(re.findall(r"^\| `([\w-]+)` \|.*\| ([^|]+) \|$", page, re.MULTILINE))
     assert set(listed) == wanted
     assert all(len(reason.split()) > 3 for reason in listed.values())
+
+
+def test_the_page_on_the_wire_protocol_names_every_method_with_its_parameters() -> None:
+    from kernel.daemon.methods import METHODS, UNAVAILABLE
+
+    page = (ROOT / "docs" / "wire.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `")]
+    described = {
+        name: re.findall(r"`(\w+)`", parameters) for names, parameters in rows for name in re.findall(r"`(\w+)`", names)
+    }
+    assert {name: described.get(name) for name in METHODS} == {
+        name: [param.name for param in method.params] for name, method in METHODS.items()
+    }
+    assert all(f"`{name}`" in page for name in UNAVAILABLE)
+
+
+def test_the_page_on_failpoints_names_every_phase() -> None:
+    from kernel.daemon.failpoint import PHASES
+
+    page = (ROOT / "docs" / "failpoints.md").read_text(encoding="utf-8")
+    assert [phase for phase in PHASES if f"`{phase}`" not in page] == []
+
+
+def test_the_page_on_exit_codes_has_every_code_that_an_error_can_give() -> None:
+    from kernel.errors import OcapError
+
+    page = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
+    listed = {int(code) for code in re.findall(r"^\| (\d) \|", page, re.MULTILINE)}
+    assert listed == {0, *(kind.exit_code for kind in OcapError.by_code.values())}
