@@ -84,7 +84,7 @@ def _explain(home: Home, listener: int | None, error: OcapError) -> None:
             raise outcome.foreign_listener(home, listener) from error
         return
     if not lock.held:
-        raise outcome.not_running(home, lock.info) from error
+        raise outcome.not_running(home, lock.info) from None  # it tells all that the socket told, and more
     daemon = status_of(home)["daemon"]
     if "phase" in daemon:
         raise NotRunningError(
