@@ -179,9 +179,17 @@ class _Recorder:
         self.rows.append(("ini key", f"`{name}`", help))
 
 
+def vat_modules() -> str:
+    """The modules of the standard library that a vat may import."""
+    from kernel.vat.modules import ALLOWED
+
+    return ", ".join(f"`{name}`" for name in sorted(ALLOWED)) + "\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "error-codes": error_codes,
     "cli-help": cli_help,
+    "vat-modules": vat_modules,
     "markers": markers,
     "fixtures": fixtures,
     "daemon-members": daemon_members,
