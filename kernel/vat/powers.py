@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-LEVELS = ("debug", "info", "warning", "error")
+_LINE_CHARACTERS = 8192  # a longer line is written in parts
 
 
 class Output:
@@ -53,6 +53,7 @@ class OutputStream(io.TextIOBase):
         self._output = output
         self._level = level
         self._line = ""
+        self._flushed = False  # the line's beginning is written: its end alone is not an empty line
 
     def writable(self) -> bool:
         """Say that it can be written."""
@@ -62,15 +63,17 @@ class OutputStream(io.TextIOBase):
         """Write whole lines to the log and keep the rest for the next write."""
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
-            self._output.write(self._level, line)
-        if len(self._line) > 8192:
+            if line or not self._flushed:
+                self._output.write(self._level, line)
+            self._flushed = False
+        if len(self._line) > _LINE_CHARACTERS:
             self.flush()
         return len(text)
 
     def flush(self) -> None:
         """Write what is kept."""
         if self._line:
-            line, self._line = self._line, ""
+            line, self._line, self._flushed = self._line, "", True
             self._output.write(self._level, line)
 
 
