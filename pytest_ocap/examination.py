@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from pytest_ocap.faults import Fault
 
 
+HANDED = ("store", "running")
+"""Parameters by which a caller hands over what it has prepared; they make no variant."""
+
+
 class Examination:
     """Collects the checks of one run."""
 
@@ -119,10 +123,10 @@ class Scenario:
 
         Args:
             driver: The daemon under test.
-            home: The daemon's home: it does not exist yet (its parent directory does and is the scenario's to use),
-                or is that of the
-                ``store`` among the parameters.
-            parameters: The scenario's own, see its signature.
+            home: The daemon's home: it does not exist yet (its parent directory does and is the scenario's to use), or
+                is that of the ``store`` among the parameters.
+            parameters: The scenario's own, see its signature.  A daemon that was handed in ``running`` is left running
+                when nothing is wrong with it; any other is ended.
         """
         from pytest_ocap import processes
         from pytest_ocap.driver import lacks
@@ -130,7 +134,7 @@ class Scenario:
         clock = Clock()
         began = clock.now()
         name = scenario_id(self, parameters)
-        variant = {key: value for key, value in parameters.items() if key != "store"}
+        variant = {key: value for key, value in parameters.items() if key not in HANDED}
         lacking = lacks(driver, self.needs) or self.supported(driver, **variant)
         if lacking:
             return lone_finding(name, Finding.UNSUPPORTED, "capability", lacking)
@@ -146,8 +150,9 @@ class Scenario:
         except Exception:  # noqa: BLE001 (whatever the harness itself did wrong is told, with its traceback)
             examination.interrupted = Check("harness", Finding.HARNESS_BROKEN, traceback.format_exc())
         finally:
-            processes.end(home)
-        finding, checks = examination.conclude()
+            finding, checks = examination.conclude()
+            if not (parameters.get("running") and finding is Finding.PASSED):
+                processes.end(home)
         return Verdict(name, finding, clock.now() - began, checks)
 
 
@@ -175,7 +180,7 @@ def scenario(
 def scenario_id(scenario: Scenario, parameters: Mapping[str, Any]) -> str:
     """Name a scenario with its variant: the words among its parameters, then the numbers that are not the defaults."""
     defaults = scenario.body.__kwdefaults__ or {}
-    values = {key: parameters.get(key, default) for key, default in defaults.items() if key != "store"}
+    values = {key: parameters.get(key, default) for key, default in defaults.items() if key not in HANDED}
     words = [value for value in values.values() if isinstance(value, str)]
     numbers = [f"{key}={value}" for key, value in values.items() if isinstance(value, int) and value != defaults[key]]
     variant = "-".join(words + numbers)

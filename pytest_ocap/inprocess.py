@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kernel.engine import Kernel, KernelOptions, RestoreReport
 from kernel.engine.doctor import copied_store
@@ -92,7 +92,7 @@ class KernelOpener:
             shutil.copytree(pinned, copy / "bundles")
         return InProcessKernel(copy, self._clock, self._closing)
 
-    def __enter__(self) -> KernelOpener:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_ocap.driver import Capability, Subcluster, has
+from pytest_ocap.clock import Clock
+from pytest_ocap.driver import PLAIN, Capability, Subcluster, has
 from pytest_ocap.verdict import HarnessBrokenError
 
 if TYPE_CHECKING:
-    from pytest_ocap.driver import KernelDriver, Outcome
+    from pathlib import Path
+
+    from pytest_ocap.driver import KernelDriver, Outcome, Setting
     from pytest_ocap.homes import Homes
 
 ANSWER_SECONDS = 10.0
@@ -39,7 +41,7 @@ def persist(driver: KernelDriver, home: Path, count: int) -> PersistedStore:
     Raises:
         HarnessBrokenError: The daemon cannot do this, although nothing is wrong with its home.
     """
-    demand("start", driver.start(home, timeout=driver.start_timeout))
+    start(driver, home)
     store = PersistedStore(home, tuple(launch(driver, home, f"c{number}") for number in range(1, count + 1)))
     if has(driver, Capability.PROBE):
         for number, subcluster in enumerate(store.subclusters, start=1):
@@ -51,6 +53,19 @@ def persist(driver: KernelDriver, home: Path, count: int) -> PersistedStore:
                     raise HarnessBrokenError(f"subcluster {subcluster.id} answered {answer!r} to its probe no. {count}")
     demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
     return store
+
+
+def start(driver: KernelDriver, home: Path, setting: Setting = PLAIN) -> None:
+    """Start a daemon with whose home nothing is wrong, and wait until it answers.
+
+    A daemon that calls itself ready too early is waited for: it is not for the preparations of a scenario to judge that.
+
+    Raises:
+        HarnessBrokenError: It does not start, or does not answer.
+    """
+    demand("start", driver.start(home, timeout=driver.start_timeout, setting=setting))
+    Clock().wait_until(lambda: driver.ping(home, timeout=ANSWER_SECONDS).ok, driver.start_timeout)
+    demand("ping", driver.ping(home, timeout=ANSWER_SECONDS))
 
 
 def launch(driver: KernelDriver, home: Path, name: str) -> Subcluster:

@@ -14,12 +14,15 @@ import pytest
 from pytest_ocap import markers, options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_ocap.homes import Homes
     from pytest_ocap.persisted import Templates
     from pytest_ocap.situation import Situation
 
 wishes_key = pytest.StashKey[dict[str, markers.Wish]]()
 usage_error_key = pytest.StashKey[str]()
+common_home_key = pytest.StashKey["Path"]()
 situation_key = pytest.StashKey["Situation"]()
 homes_key = pytest.StashKey["Homes"]()
 templates_key = pytest.StashKey["Templates"]()
@@ -85,6 +88,25 @@ def release(item: pytest.Item) -> None:
     situation = item.stash.get(situation_key, None)
     if situation is not None:
         situation.release()
+
+
+def common_daemon(config: pytest.Config) -> Path:
+    """Give the home of a daemon that serves every scenario which only asks something; started when there is none.
+
+    Raises:
+        HarnessBrokenError: It does not start.
+    """
+    from pytest_ocap.persisted import ANSWER_SECONDS, start
+
+    driver, homes = options.driver_of(config), homes_of(config)
+    home = config.stash.get(common_home_key, None)
+    if home is not None and driver.ping(home, timeout=ANSWER_SECONDS).ok:
+        return home
+    if home is not None:
+        homes.remove(home)
+    home = config.stash[common_home_key] = homes.make()
+    start(driver, home)
+    return home
 
 
 def close(config: pytest.Config) -> None:

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ocap.driver import PLAIN, Capability, Subcluster, has
 from pytest_ocap.examination import prove
-from pytest_ocap.faults.bundles import BUNDLE_FAULTS
 from pytest_ocap.faults.sockets import SOCKET_FAULTS
 from pytest_ocap.faults.starts import InterruptedStart
 from pytest_ocap.faults.startup import START_FAULTS
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, bundles_of, demand, launch
-from pytest_ocap.scenarios.bundle_fetch_error import FAULTS as FETCH_FAULTS
+from pytest_ocap.scenarios.bundle_fetch_error import fault_of
 from pytest_ocap.scenarios.crashed_init import PATIENCE_SECONDS
 from pytest_ocap.scenarios.missing_bundle import break_bundles, choose
 
@@ -106,7 +105,7 @@ class Situation:
         how = self.wished["bundle_fetch_error"]["how"]
         bundle = bundles_of(self.store.home) / "wanted.bundle"
         url = self.driver.make_bundle(bundle)
-        fault = BUNDLE_FAULTS[FETCH_FAULTS.get(how, how)](bundle)
+        fault = fault_of(how, bundle)
         self._setting = self._setting | fault.setting
         self._arm(fault)
         return url

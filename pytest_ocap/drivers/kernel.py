@@ -138,7 +138,9 @@ class KernelDriver:
         try:
             source, bundle = folder / "counter.py", folder / "counter.bundle"
             source.write_text(COUNTER)
-            outcome = self._run(folder, "bundle", os.fspath(source), "-o", os.fspath(bundle), timeout=self.start_timeout)
+            outcome = self._run(
+                folder, "bundle", os.fspath(source), "-o", os.fspath(bundle), timeout=self.start_timeout
+            )
             if not outcome.ok:
                 raise HarnessBrokenError(f"the counter cannot be bundled: {outcome.describe()}")
             return bundle.read_bytes()

@@ -12,10 +12,8 @@ import shutil
 import socket
 import stat
 import threading
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import ClassVar
 
 
 class SocketFault(abc.ABC):
@@ -82,26 +80,36 @@ class DeadSocket(SocketFault):
         return None
 
 
-class PlainFile(SocketFault):
+class SomebodysData(SocketFault):
+    """Something that is no daemon's, with words in it that must not be lost."""
+
+    WORDS = "somebody's notes\n"
+
+    def found(self) -> Path | None:
+        """Say where the words are now: at the path, or anywhere below its directory; ``None`` when they are lost."""
+        for directory, _, names in os.walk(self.path.parent):
+            for name in names:
+                file = Path(directory, name)
+                if file.is_file() and file.stat().st_size == len(self.WORDS) and file.read_text() == self.WORDS:
+                    return file
+        return None
+
+
+class PlainFile(SomebodysData):
     """A plain file with something in it."""
 
     id = "file"
-    TEXT = "somebody's notes\n"
 
     def put(self) -> None:
         """Write the file."""
-        self.path.write_text(self.TEXT)
+        self.path.write_text(self.WORDS)
 
     def fired(self) -> str | None:
         """See the file."""
         return f"{self.path} is a plain file" if self.path.is_file() else None
 
-    def untouched(self) -> bool:
-        """Say whether the file has its content still."""
-        return super().untouched() and self.path.read_text() == self.TEXT
 
-
-class SocketDirectory(SocketFault):
+class SocketDirectory(SomebodysData):
     """A directory with something in it."""
 
     id = "directory"
@@ -109,15 +117,11 @@ class SocketDirectory(SocketFault):
     def put(self) -> None:
         """Make the directory and a file in it."""
         self.path.mkdir()
-        (self.path / "notes.txt").write_text(PlainFile.TEXT)
+        (self.path / "notes.txt").write_text(self.WORDS)
 
     def fired(self) -> str | None:
         """See the directory."""
         return f"{self.path} is a directory" if self.path.is_dir() else None
-
-    def untouched(self) -> bool:
-        """Say whether the directory has its content still."""
-        return super().untouched() and (self.path / "notes.txt").is_file()
 
 
 class DanglingSocketLink(SocketFault):

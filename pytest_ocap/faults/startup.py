@@ -12,12 +12,13 @@ import os
 import re
 import shutil
 import sqlite3
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pytest_ocap.driver import Capability
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_ocap.driver import KernelDriver
 
 
@@ -239,7 +240,7 @@ class SocketPathTooLong(StartFault):
     id = "socket-path-too-long"
     needs = frozenset({Capability.SOCKET})
     logged = False
-    words = re.compile(r"too long|at most \d+|longer than|limit|maximum", re.IGNORECASE)
+    words = re.compile(r"too[ -]long|at most \d+|longer than|may have|limit|maximum", re.IGNORECASE)
     LENGTH = 120
 
     def place(self) -> Path:

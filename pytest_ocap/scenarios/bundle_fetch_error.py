@@ -8,24 +8,29 @@ from typing import TYPE_CHECKING
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.bundles import BUNDLE_FAULTS
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, bundles_of, demand
-from pytest_ocap.scenarios.contracts import listed, masked, names_path, settled_store
+from pytest_ocap.persisted import ANSWER_SECONDS, bundles_of, start
+from pytest_ocap.scenarios.contracts import listed, masked, names_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_ocap.driver import KernelDriver
     from pytest_ocap.examination import Examination
+    from pytest_ocap.faults.bundles import BundleFault
 
 HOWS = (
     "missing", "directory", "unreadable", "dangling-link", "link-loop", "fifo", "device", "too-large", "truncated", "empty",
     "not-a-bundle",
 )  # fmt: skip
 
-FAULTS = {"missing": "delete", "truncated": "truncate"}
-
 QUICK_SECONDS = 5.0
 """Within which the error has to come: no file takes that long, and a reader that hangs takes longer."""
+
+
+def fault_of(how: str, bundle: Path) -> BundleFault:
+    """Make the fault that is called ``how`` here."""
+    return BUNDLE_FAULTS[{"missing": "delete", "truncated": "truncate"}.get(how, how)](bundle)
+
 
 UNTYPED = frozenset({"", "internal-error", "error", "unknown"})
 
@@ -44,21 +49,21 @@ def bundle_fetch_error(
     driver: KernelDriver,
     home: Path,
     *,
-    store: PersistedStore | None = None,
+    running: bool = False,
     how: str = "missing",
 ) -> None:
-    """Have a running daemon fetch a bundle that is ``how``."""
+    """Have a daemon fetch a bundle that is ``how``; one that is already ``running`` is used as it is."""
     lists = has(driver, Capability.LIST)
     examination.expect(
         "refused", "quickly", *(("typed",) if has(driver, Capability.ERROR_CODES) else ()), "names-path", "not-bare-errno",
         "no-masked-text", *(("rolled-back",) if lists else ()), "still-answers",
     )  # fmt: skip
-    settled_store(driver, home, store)
     bundle = bundles_of(home) / "wanted.bundle"
     url = driver.make_bundle(bundle)
-    fault = BUNDLE_FAULTS[FAULTS.get(how, how)](bundle)
+    fault = fault_of(how, bundle)
     with examination.armed(fault):
-        demand("start", driver.start(home, timeout=driver.start_timeout, setting=fault.setting))
+        if not running:
+            start(driver, home, fault.setting)
         before, _ = listed(driver, home) if lists else ({}, "")
         outcome = driver.fetch(home, url, timeout=2 * QUICK_SECONDS)
         told = outcome.describe()
@@ -73,4 +78,3 @@ def bundle_fetch_error(
             after, answer = listed(driver, home)
             examination.check("rolled-back", set(after) == set(before), answer)
         examination.outcome("still-answers", driver.ping(home, timeout=ANSWER_SECONDS))
-        demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))

@@ -9,7 +9,6 @@ import os
 import re
 import socket
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_ocap import processes
@@ -20,6 +19,7 @@ from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, persist
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pytest_ocap.driver import KernelDriver, Listed, Subcluster
     from pytest_ocap.examination import Examination

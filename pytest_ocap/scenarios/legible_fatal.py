@@ -9,10 +9,9 @@ from pytest_ocap.driver import Capability, has, lacks
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.startup import START_FAULTS
 from pytest_ocap.logs import LogMark
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
 from pytest_ocap.scenarios.contracts import (
-    fatal_seconds,
     check_nothing_left,
+    fatal_seconds,
     masked,
     masked_record,
     names_path,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_ocap.examination import Examination
     from pytest_ocap.faults.startup import StartFault
     from pytest_ocap.logs import Line
+    from pytest_ocap.persisted import PersistedStore
 
 CAUSES = tuple(START_FAULTS)
 
@@ -75,10 +75,7 @@ def legible_fatal(
         examination.check("no-masked-text", not lost, f"{lost[0]}\n{told}" if lost else "every message says something")
         examination.check("left-alone", _content(fault.path) == before, f"{fault.path} is what it was: {before}")
         check_nothing_left(examination, driver, home)
-    again = driver.start(home, timeout=driver.start_timeout)
-    examination.outcome("starts-when-mended", again)
-    if again.ok:
-        demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
+    examination.outcome("starts-when-mended", driver.start(home, timeout=driver.start_timeout))
 
 
 def _check_log(examination: Examination, fault: StartFault, fatal: list[Line], mark: LogMark) -> None:

@@ -92,7 +92,6 @@ def missing_bundle(
         examination.outcome("repaired-on-return", again)
         return
     check_answers(examination, driver, store, bad, answer="repaired-on-return", state="repaired-state-kept")
-    demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
 
 
 def _check_listing(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.examination import scenario
-from pytest_ocap.faults.sockets import SOCKET_FAULTS, LiveListener
+from pytest_ocap.faults.sockets import SOCKET_FAULTS, LiveListener, SomebodysData
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
 from pytest_ocap.scenarios.contracts import (
-    fatal_seconds,
     check_answers,
     check_nothing_left,
+    fatal_seconds,
     names_path,
     settled_store,
     state_checks,
@@ -21,17 +21,18 @@ from pytest_ocap.scenarios.contracts import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_ocap.driver import KernelDriver, Outcome
+    from pytest_ocap.driver import KernelDriver
     from pytest_ocap.examination import Examination
     from pytest_ocap.faults.sockets import SocketFault
 
 KINDS = tuple(SOCKET_FAULTS)
 
-REPLACED = ("boots", "ping", "healthy-answer", "state-kept", "stop-is-clean")
-REFUSED = ("refused", "quickly", "names-path", "names-owner", "left-alone", "starts-when-free")
+REPLACED = ("boots", "ping", "healthy-answer", "state-kept", "stop-is-clean", "nothing-left")
+REFUSED = ("refused", "quickly", "names-path", "names-owner", "left-alone", "nothing-left", "starts-when-free")
+EITHER = ("replaced-or-refused", "nothing-lost", "nothing-left", "starts-when-free")
 
 
-@scenario(Capability.SOCKET, checks=(*REPLACED, *REFUSED, "nothing-left"))
+@scenario(Capability.SOCKET, checks=(*dict.fromkeys((*REPLACED, *REFUSED, *EITHER)),))
 def stale_socket(
     examination: Examination,
     driver: KernelDriver,
@@ -43,17 +44,19 @@ def stale_socket(
     """Start with ``kind`` at the socket's path.
 
     What a dead daemon may have left (a dead socket, a dangling link) has to be replaced.  A live listener has to be
-    refused by name.  A plain file or a directory is no daemon's: it may be replaced only when nothing is lost, so
-    with content it is refused, and left alone.
+    refused by name, and left alone.  A file or a directory with content is no daemon's: the start may move it aside or
+    refuse, by name; what it may not do is lose it.
     """
     path = driver.socket(home)
     assert path is not None, "the driver claims a socket, and does not say where it lies"
     store = settled_store(driver, home, store)
     fault = SOCKET_FAULTS[kind](path)
-    if kind in ("dead", "dangling"):
-        _examine_replacement(examination, driver, store, fault)
-    else:
+    if isinstance(fault, LiveListener):
         _examine_refusal(examination, driver, home, fault)
+    elif isinstance(fault, SomebodysData):
+        _examine_either(examination, driver, home, fault)
+    else:
+        _examine_replacement(examination, driver, store, fault)
 
 
 def _examine_replacement(
@@ -61,13 +64,11 @@ def _examine_replacement(
 ) -> None:
     home = store.home
     probes = has(driver, Capability.PROBE) and has(driver, Capability.LAUNCH)
-    examination.expect(
-        "boots", "ping", *(("healthy-answer", *state_checks(driver, "state-kept")) if probes else ()), "stop-is-clean", "nothing-left",
-    )  # fmt: skip
+    answers = ("healthy-answer", *state_checks(driver, "state-kept")) if probes else ()
+    examination.expect("boots", "ping", *answers, "stop-is-clean", "nothing-left")
     with examination.armed(fault):
-        if not examination.outcome(
-            "boots", driver.start(home, timeout=driver.start_timeout), within=driver.start_timeout
-        ):
+        start = driver.start(home, timeout=driver.start_timeout)
+        if not examination.outcome("boots", start, within=driver.start_timeout):
             return
         examination.outcome("ping", driver.ping(home, timeout=ANSWER_SECONDS))
         if probes:
@@ -76,32 +77,38 @@ def _examine_replacement(
         check_nothing_left(examination, driver, home)
 
 
-def _examine_refusal(examination: Examination, driver: KernelDriver, home: Path, fault: SocketFault) -> None:
-    live = isinstance(fault, LiveListener)
-    examination.expect(
-        "refused", "quickly", "names-path", *(("names-owner",) if live else ()), "left-alone", "starts-when-free", "nothing-left",
-    )  # fmt: skip
+def _examine_refusal(examination: Examination, driver: KernelDriver, home: Path, fault: LiveListener) -> None:
+    examination.expect(*REFUSED)
     with examination.armed(fault):
         outcome = driver.start(home, timeout=driver.start_timeout)
         told = outcome.describe()
         examination.check("refused", not outcome.ok, told)
-        examination.check("quickly", not outcome.timed_out and outcome.seconds <= fatal_seconds(driver), told)
+        quick = not outcome.timed_out and outcome.seconds <= fatal_seconds(driver)
+        examination.check("quickly", quick, told)
         examination.check("names-path", names_path(outcome.text, fault.path), f"wanted: {fault.path}\n{told}")
-        if isinstance(fault, LiveListener):
-            named = re.search(rf"\b{fault.owner}\b", outcome.text) is not None
-            examination.check("names-owner", named, f"wanted: pid {fault.owner}\n{told}")
-        untouched = fault.untouched() and (not isinstance(fault, LiveListener) or fault.answers())
-        examination.check(
-            "left-alone", untouched, f"{fault.path} {'is as it was' if untouched else 'was changed or removed'}"
-        )
+        named = re.search(rf"\b{fault.owner}\b", outcome.text) is not None
+        examination.check("names-owner", named, f"wanted: pid {fault.owner}\n{told}")
+        alone = fault.untouched() and fault.answers()
+        examination.check("left-alone", alone, f"{fault.path} {'is as it was' if alone else 'was changed or removed'}")
         if outcome.ok:
             driver.stop(home, timeout=ANSWER_SECONDS)
-    _examine_freed(examination, driver, home, outcome)
-
-
-def _examine_freed(examination: Examination, driver: KernelDriver, home: Path, first: Outcome) -> None:
-    again = driver.start(home, timeout=driver.start_timeout)
-    examination.outcome("starts-when-free", again)
-    if again.ok:
-        demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
     check_nothing_left(examination, driver, home)
+    examination.outcome("starts-when-free", driver.start(home, timeout=driver.start_timeout))
+
+
+def _examine_either(examination: Examination, driver: KernelDriver, home: Path, fault: SomebodysData) -> None:
+    examination.expect(*EITHER)
+    with examination.armed(fault):
+        outcome = driver.start(home, timeout=driver.start_timeout)
+        told = outcome.describe()
+        if outcome.ok:
+            ping = driver.ping(home, timeout=ANSWER_SECONDS)
+            examination.check("replaced-or-refused", ping.ok, f"{told}\nping: {ping.describe()}")
+            demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
+        else:
+            by_name = names_path(outcome.text, fault.path) and outcome.seconds <= fatal_seconds(driver)
+            examination.check("replaced-or-refused", by_name, f"wanted: {fault.path}\n{told}")
+        where = fault.found()
+        examination.check("nothing-lost", where is not None, f"what stood at {fault.path} is now {where or 'lost'}")
+        check_nothing_left(examination, driver, home)
+    examination.outcome("starts-when-free", driver.start(home, timeout=driver.start_timeout))

@@ -52,7 +52,6 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, short_tm
 
 
 @pytest.fixture
-def homes_left(project: Project, short_tmp: Path) -> Callable[[], set[Path]]:
+def homes_left(short_tmp: Path) -> Callable[[], set[Path]]:
     """Give a function that lists what the project's test processes have left in their temporary directory."""
-    assert project, "it has made that directory the temporary one"
     return lambda: set(short_tmp.iterdir())

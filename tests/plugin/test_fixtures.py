@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Project
+    from tests.plugin.conftest import Project
 
 
 def test_the_daemon_is_booted_with_the_faults_of_its_test(project: Project) -> None:

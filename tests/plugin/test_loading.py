@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pytest
-    from conftest import Project
+
+    from tests.plugin.conftest import Project
 
 MARKED = """
     import pytest

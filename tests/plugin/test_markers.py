@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Project
+    from tests.plugin.conftest import Project
 
 WRONG = [
     ("missing_bundle(how='delte')", "how='delte' is not one of 'delete', *did you mean 'delete'[?]*"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Project
+    from tests.plugin.conftest import Project
 
 FOUR = """
     import pytest
