@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 
-_LEAST_COLUMN = 14
+_LEAST_COLUMN = 16
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -136,6 +136,7 @@ class _Watch:
             DaemonForeignError: It is not this home's daemon, and has not answered for a while.
         """
         from kernel.daemon import outcome
+        from kernel.daemon.lock import inspect_lock
         from kernel.daemon.process import monotonic, state_of
 
         if self.pid is None:
@@ -143,8 +144,8 @@ class _Watch:
         now = monotonic()
         self._began = now if self._began is None else self._began
         if now - self._began >= _PATIENCE:
-            holder = outcome.lock_holder(self._home)
-            if holder is None or holder.pid != self.pid:
+            lock = inspect_lock(self._home.lock)
+            if not lock.held or lock.info is None or lock.info.pid != self.pid:
                 raise outcome.foreign_listener(self._home, self.pid)
         if state_of(self.pid) not in ("T", "t"):
             self._stopped_since = None
