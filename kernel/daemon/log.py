@@ -214,8 +214,8 @@ def append_record(
         level: The record's level.
         event: The record's event.
         fields: The rest of the record.
-        unless: When any record of that level in the log satisfies this, nothing is written.  Checked and written under a lock on
-            the log, so that of several clients who saw a daemon die only one reports it.
+        unless: When any record of that level in the log satisfies this, nothing is written.  Checked and written
+            under a lock on the log, so that of several clients who saw a daemon die only one reports it.
 
     Returns:
         Whether the line was written.

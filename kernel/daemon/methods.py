@@ -145,7 +145,8 @@ async def _get_status(service: Service, arguments: dict[str, Any]) -> object:
 
 
 async def _launch(service: Service, arguments: dict[str, Any]) -> object:
-    return await service.kernel.launch_subcluster(parse_cluster_config(arguments["config"]))
+    config = parse_cluster_config(arguments["config"])
+    return await service.kernel.launch_subcluster(config)
 
 
 async def _terminate_subcluster(service: Service, arguments: dict[str, Any]) -> None:
