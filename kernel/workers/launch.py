@@ -19,7 +19,7 @@ import threading
 import time
 
 _LOWEST_FD = 10
-_STOP_SECONDS = 5.0
+STOP_SECONDS = 5.0
 _STDERR_BYTES = 8192
 
 _BOOT = (
@@ -56,13 +56,13 @@ class TemplateProcess:
         self.socket = ours
         self._stderr: int | None = reader
 
-    def end(self, *, patience: float = _STOP_SECONDS) -> str:
-        """Wait until the process is gone, and say how it ended; it is killed after ``patience`` seconds.
+    def end(self) -> str:
+        """Wait until the process is gone, and say how it ended; it is killed after ``STOP_SECONDS``.
 
         Close the socket first: that is what ends it.
         """
-        words = self._read_stderr(time.monotonic() + patience)
-        how = self._reap(time.monotonic() + max(0.1, patience))
+        words = self._read_stderr(time.monotonic() + STOP_SECONDS)
+        how = self._reap(time.monotonic() + 0.1)
         last = words.decode(errors="replace").strip().rpartition("\n")[2]
         return f"{how}: {last}" if last else how
 

@@ -198,7 +198,7 @@ class WorkerPool:
             worker.process_ended(None, f"no worker process could be started: {error.strerror or error}")
             return worker
         worker.attach(Channel(self.loop, ours, worker.hear, worker.stream_ended))
-        template.write(["spawn", worker.number, name[:64], list(self._limits)], theirs)
+        template.write(["spawn", worker.number, name[:64], list(self._limits), self._require_confinement], theirs)
         return worker
 
     def close(self) -> None:
@@ -247,9 +247,6 @@ class WorkerPool:
         self._log.debug("workers.ready", seconds=seconds, confinement=confinement.state)
         if confinement.state != "full":
             self._log.warning("workers.unconfined", reason=confinement.reason, remedy=confinement.remedy)
-            if self._require_confinement:
-                for worker in list(self._workers.values()):
-                    worker.kill(f"vat workers cannot be confined, and confinement is required: {confinement.reason}")
 
     def _template_ended(self, how: str) -> None:
         self._template = None

@@ -1,6 +1,6 @@
 """The template: a warm process that has imported all a vat may use, and forks a worker for each vat.
 
-It serves its pool over one socket. Frames from the pool: ``["spawn", id, name, limits]``, which comes with the
+It serves its pool over one socket. Frames from the pool: ``["spawn", id, name, limits, confine]``, which comes with the
 worker's own socket end, ``["kill", id]``; to it: ``["ready", confinement]``, ``["spawned", id, pid]``, ``["exited",
 id, wait status]``. A worker is named by the pool's own number, so nothing can be done to a process that merely has
 the same pid.
@@ -27,7 +27,7 @@ from kernel.vat.modules import preload
 from kernel.vat.supervisor import Bounds, Supervisor
 from kernel.workers import confine
 from kernel.workers.frames import FrameReader, pack, read_frame, write_frame
-from kernel.workers.types import Limits
+from kernel.workers.types import Confinement, Limits
 
 if TYPE_CHECKING:
     from kernel.workers.confine import Filter
@@ -43,8 +43,9 @@ STATUS_NOT_CONFINED = 71  # EX_OSERR
 class Template:
     """Forks workers, reports how they end."""
 
-    def __init__(self, control: socket.socket, filter_: Filter | None) -> None:
+    def __init__(self, control: socket.socket, confinement: Confinement, filter_: Filter | None) -> None:
         self._control = control
+        self._confinement = confinement
         self._filter = filter_
         self._reader = FrameReader(CONTROL_FRAME_BYTES)
         self._sockets: deque[int] = deque()
@@ -85,12 +86,16 @@ class Template:
             return False
         for frame in self._reader.feed(data):
             if frame[0] == "spawn":
-                self._spawn(int(frame[1]), str(frame[2]), Limits(*frame[3]), self._sockets.popleft())
+                self._spawn(frame, self._sockets.popleft())
             elif frame[0] == "kill" and frame[1] in self._pids:
                 os.kill(self._pids[frame[1]], signal.SIGKILL)
         return True
 
-    def _spawn(self, worker: int, name: str, limits: Limits, fd: int) -> None:
+    def _spawn(self, frame: list[Any], fd: int) -> None:
+        _, worker, name, limits, required = frame
+        refused = None
+        if required and self._filter is None:
+            refused = f"vat workers cannot be confined, and confinement is required: {self._confinement.reason}"
         parent = os.getpid()
         try:
             pid = os.fork()
@@ -99,7 +104,7 @@ class Template:
             self.report(["unspawned", worker, f"no process could be made for it: {error.strerror}"])
             return
         if pid == 0:
-            _be_worker(name, limits, fd, parent, self._filter)
+            _be_worker(name, Limits(*limits), fd, parent, self._filter, refused)
         os.close(fd)
         self._pids[worker] = pid
         self.report(["spawned", worker, pid])
@@ -112,7 +117,9 @@ class Template:
                 self.report(["exited", worker, status])
 
 
-def _be_worker(name: str, limits: Limits, fd: int, parent: int, filter_: Filter | None) -> NoReturn:
+def _be_worker(
+    name: str, limits: Limits, fd: int, parent: int, filter_: Filter | None, refused: str | None
+) -> NoReturn:
     """Be a worker for the rest of this process's life."""
     status = STATUS_PROTOCOL
     try:
@@ -123,12 +130,12 @@ def _be_worker(name: str, limits: Limits, fd: int, parent: int, filter_: Filter 
         os.dup2(0, 2)
         os.dup2(fd, CONTROL_FD)
         os.closerange(CONTROL_FD + 1, os.sysconf("SC_OPEN_MAX"))
-        status = _serve_vat(name, limits, filter_)
+        status = _serve_vat(name, limits, filter_, refused)
     finally:
         posix._exit(status)
 
 
-def _serve_vat(name: str, limits: Limits, filter_: Filter | None) -> int:
+def _serve_vat(name: str, limits: Limits, filter_: Filter | None, refused: str | None) -> int:
     def send(frame: list[Any]) -> None:
         write_frame(CONTROL_FD, frame, limits.frame_bytes)
 
@@ -136,6 +143,8 @@ def _serve_vat(name: str, limits: Limits, filter_: Filter | None) -> int:
         send(["exit", {"reason": reason}])
         return status
 
+    if refused is not None:
+        return give_up(refused, STATUS_NOT_CONFINED)
     try:
         confine.name_process(f"vat {name}")
         confine.limit_resources(limits.memory_bytes)
@@ -177,7 +186,7 @@ def main(parent: int, die_with_parent: bool) -> None:
     filter_, confinement = confine.compile_filter()
     os.environ.clear()
     with socket.socket(fileno=CONTROL_FD) as control:
-        template = Template(control, filter_)
+        template = Template(control, confinement, filter_)
         template.report(["ready", list(confinement)])
         gc.collect()
         gc.freeze()  # keeps the pages that workers share from being written

@@ -3,13 +3,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
+import time
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from workerbench import ECHO, Bench
+from workerbench import DEADLINE_SECONDS, ECHO, Bench
 
-from kernel.workers import Limits
+from kernel.workers import Confinement, Limits, launch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +31,13 @@ def is_gone(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not is_gone(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def template_of(bench: Bench) -> psutil.Process:
@@ -291,7 +300,7 @@ def test_when_the_template_dies_its_workers_go_with_it_and_the_next_use_starts_a
     exit_ = vat.wait_for_exit()
     assert "the process that workers are forked from is gone: it was killed by SIGKILL" in exit_.reason
     assert exit_.pid is not None
-    assert is_gone(exit_.pid)
+    wait_until_gone(exit_.pid)
     assert bench.log.named("workers.template-ended")
     assert bench.vat().call("echo", 2) == 2
     assert template_of(bench).pid != first.pid
@@ -366,3 +375,74 @@ def test_when_no_descriptor_is_left_the_worker_ends_with_a_reason(bench: Bench) 
     assert vat.wait_for_exit().reason == "no worker process could be started: Too many open files"
     assert vat.exits[0].pid is None
     assert bench.vat(ECHO).call("echo", 1) == 1
+
+
+# --- templates that are not as they should be ---
+
+UNCONFINED = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from kernel.workers import confine, template; "
+    "from kernel.workers.types import Confinement; "
+    "confine.compile_filter = lambda: (None, Confinement('none', 'no filters here', 'Move house.')); "
+    "template.main(int(sys.argv[2]), False)"
+)
+
+
+def test_where_nothing_confines_workers_run_and_the_log_says_so_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "_BOOT", UNCONFINED)
+    assert bench.vat().call("echo", 1) == 1
+    assert bench.vat().call("echo", 2) == 2
+    assert bench.pool.confinement() == Confinement("none", "no filters here", "Move house.")
+    assert bench.log.named("workers.unconfined") == [
+        {"level": "warning", "event": "workers.unconfined", "reason": "no filters here", "remedy": "Move house."}
+    ]
+
+
+def test_where_confinement_is_required_and_turns_out_to_be_missing_no_vat_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_BOOT", UNCONFINED)
+    bench = Bench(require_confinement=True)
+    try:
+        vats = [bench.vat(), bench.vat()]
+        for vat in vats:
+            reason = vat.wait_for_exit().reason
+            assert reason == "vat workers cannot be confined, and confinement is required: no filters here"
+        late = bench.vat()
+        assert "confinement is required" in late.wait_for_exit().reason
+        assert not any(vat.frames for vat in [*vats, late])
+    finally:
+        bench.close()
+
+
+def test_a_template_that_cannot_start_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_BOOT", "raise LookupError('this Python is broken')")
+    vat = bench.vat()
+    reason = vat.wait_for_exit().reason
+    assert reason == (
+        "the process that workers are forked from is gone: it ended with exit status 1: "
+        "LookupError: this Python is broken"
+    )
+    monkeypatch.undo()
+    assert bench.vat().call("echo", 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("executable", "reason"),
+    [("", "the path of the Python interpreter is not known"), ("/nowhere/python", "No such file or directory")],
+)
+def test_without_an_interpreter_the_worker_ends_with_a_reason(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, executable: str, reason: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", executable)
+    vat = bench.vat()
+    assert vat.wait_for_exit().reason.startswith(f"no worker process could be started: {reason}")
+
+
+def test_closing_ends_a_template_that_is_stopped(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    vat = bench.vat()
+    vat.wait_for("started")
+    monkeypatch.setattr(launch, "STOP_SECONDS", 0.1)
+    template_of(bench).suspend()
+    bench.pool.close()
+    assert vat.worker.pid is not None
+    wait_until_gone(vat.worker.pid)

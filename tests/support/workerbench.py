@@ -30,12 +30,12 @@ ECHO = """
 class Bench:
     """A pool and its loop."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, require_confinement: bool = False) -> None:
         self.loop = Loop()
         self.loop.on_unhandled = self._unhandled
         self.log = ListLog()
         self.limits = limits or Limits()
-        self.pool = WorkerPool(self.loop, self.log, limits=self.limits)
+        self.pool = WorkerPool(self.loop, self.log, limits=self.limits, require_confinement=require_confinement)
         self.errors: list[BaseException] = []
 
     def _unhandled(self, error: BaseException) -> None:
