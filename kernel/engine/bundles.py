@@ -8,11 +8,13 @@ that changed since, it runs with a notice in the log, unless the configuration d
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
+from kernel.bundle import parse_bundle
 from kernel.config import ClusterConfig, VatConfig, parse_cluster_config
-from kernel.errors import BundleMissingError, ConfigError, NotFoundError, RecordCorruptError
-from kernel.fetch import Fetched, fetch_bundle, resolve_bundle_path, stat_bundle
+from kernel.errors import BundleMissingError, ConfigError, NotFoundError, OcapError, RecordCorruptError
+from kernel.fetch import Fetched, Fingerprint, fetch_bundle, resolve_bundle_path, stat_bundle
 from kernel.refs import subcluster_id
 from kernel.refs import vat_id as vat_name
 from kernel.store.vats import BundleRecord, comparable
@@ -109,10 +111,25 @@ class Bundles:
         Raises:
             BundleError: The copy cannot be written.
         """
-        fingerprint = fetched.fingerprint
+        record = BundleRecord(vat_id, config.bundle_spec, fetched.bundle.sha256, fetched.fingerprint)
         if config.pin:
-            fingerprint = stat_bundle(_file_url(self._cache.put(fetched.data)))
-        self._store.vats.set_bundle(BundleRecord(vat_id, config.bundle_spec, fetched.bundle.sha256, fingerprint))
+            self._cache.put(fetched.data)
+            record = record._replace(fingerprint=self._copy_fingerprint(record))
+        self._store.vats.set_bundle(record)
+
+    def remove_unused_copies(self) -> None:
+        """Remove the pinned copies that no vat runs any more, and what a crash left of copying.
+
+        Call it when no launch is under way, on a home that this kernel has to itself.
+        """
+        used = {record.sha256 for record in self._store.vats.bundles().values()}
+        try:
+            removed = self._cache.sweep(used)
+        except OcapError as error:
+            self._log.warning("bundles.not-swept", error=error.to_json())
+        else:
+            if removed:
+                self._log.info("bundles.swept", removed=removed)
 
     def check(self, vat_id: int, config: VatConfig, known: BundleRecord | None) -> None:
         """Check at restore that a vat could be started: its bundle is there, and whole if it changed.
@@ -122,18 +139,20 @@ class Bundles:
         Raises:
             BundleError: One of its kinds, naming the path.
         """
-        pinned = config.pin and known is not None
-        spec = _file_url(self._cache.path_of(known.sha256)) if pinned and known is not None else config.bundle_spec
-        fingerprint = stat_bundle(spec)
+        if config.pin:
+            if known is None or known.spec != config.bundle_spec:
+                # A repair named another bundle: what it names is copied now, and runs from then on.
+                with self._batch.unit():
+                    self.remember(vat_id, config, fetch_bundle(config.bundle_spec, integrity=config.integrity))
+            elif known.fingerprint is None or known.fingerprint != self._copy_fingerprint(known):
+                self._copy(vat_id, known)
+            return
+        fingerprint = stat_bundle(config.bundle_spec)
         if fingerprint is None:
             return
-        unchanged = known is not None and known.fingerprint == comparable(fingerprint)
-        if unchanged and known is not None and known.spec == config.bundle_spec:
+        if known is not None and (known.fingerprint, known.spec) == (comparable(fingerprint), config.bundle_spec):
             return
-        if pinned and known is not None:
-            self._pinned(vat_id, known)
-            return
-        self._note(vat_id, config, fetch_bundle(spec, integrity=config.integrity), known)
+        self._note(vat_id, config, fetch_bundle(config.bundle_spec, integrity=config.integrity), known)
 
     async def load(self, vat_id: int) -> dict[str, Any]:
         """Give the bundle that a vat is to run, as its worker wants it.
@@ -145,7 +164,7 @@ class Bundles:
         config = self.config_of(vat_id)
         known = self._store.vats.bundle(vat_id)
         if config.pin and known is not None:
-            fetched = self._pinned(vat_id, known)
+            fetched = self._copy(vat_id, known)
         else:
             fetched = await self.fetch(config)
             self._note(vat_id, config, fetched, known)
@@ -154,17 +173,26 @@ class Bundles:
             "modules": {name: module._asdict() for name, module in fetched.bundle.modules.items()},
         }
 
-    def _pinned(self, vat_id: int, known: BundleRecord) -> Fetched:
-        """Read a vat's own copy, checking it against its digest."""
+    def _copy(self, vat_id: int, known: BundleRecord) -> Fetched:
+        """Read a pinned vat's own copy, checking it against its digest."""
         path = self._cache.path_of(known.sha256)
-        if self._cache.get(known.sha256) is None:
+        data = self._cache.get(known.sha256)
+        if data is None:
             raise BundleMissingError(
                 f"the pinned copy {path} of vat {vat_name(vat_id)}'s bundle does not exist",
                 path=path,
                 bundleSpec=known.spec,
-                remedy="Restore the home's 'bundles' directory from a backup, or repair with --bundle.",
+                remedy="Restore the home's 'bundles' directory from a backup, or repair with --bundle VAT=PATH.",
             )
-        return fetch_bundle(_file_url(path))
+        return Fetched(data, parse_bundle(data, path), path, None)
+
+    def _copy_fingerprint(self, known: BundleRecord) -> Fingerprint | None:
+        """Say what the file of a pinned copy looks like; None when it cannot be looked at."""
+        try:
+            status = os.lstat(self._cache.path_of(known.sha256))
+        except OSError:
+            return None
+        return comparable(Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev))
 
     def _note(self, vat_id: int, config: VatConfig, fetched: Fetched, known: BundleRecord | None) -> None:
         """Store what a bundle looks like now; say so in the log if its content changed."""
@@ -183,9 +211,3 @@ class Bundles:
             )
         with self._batch.unit():
             self._store.vats.set_bundle(BundleRecord(vat_id, config.bundle_spec, sha256, fingerprint))
-
-
-def _file_url(path: str) -> str:
-    from urllib.parse import quote
-
-    return "file://" + quote(path)

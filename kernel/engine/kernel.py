@@ -5,13 +5,13 @@ It puts the parts together and speaks JSON-able data; every rule lives in the pa
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from kernel.capdata import CapData, encode, error_of
 from kernel.engine.batch import Batch
 from kernel.engine.bundles import Bundles
 from kernel.engine.channels import Channels
+from kernel.engine.description import describe_kernel, describe_subcluster
 from kernel.engine.incarnations import Incarnations
 from kernel.engine.launch import Launcher
 from kernel.engine.options import KernelOptions
@@ -23,9 +23,7 @@ from kernel.engine.vats import Vats
 from kernel.errors import LaunchError, NotFoundError, RefError, RejectedError
 from kernel.fetch import BundleCache
 from kernel.refs import (
-    ROOT_VREF,
     Kref,
-    object_kref,
     parse_kref,
     parse_subcluster_id,
     parse_vat_id,
@@ -40,11 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kernel.config import ClusterConfig
-    from kernel.engine.settlement import Settlement
     from kernel.events import Log
     from kernel.loop import Loop
     from kernel.store import Store
-    from kernel.store.subclusters import QuarantineRecord, SubclusterRecord
+    from kernel.store.subclusters import SubclusterRecord
     from kernel.store.vats import VatRecord
     from kernel.workers import Confinement
 
@@ -145,7 +142,8 @@ class Kernel:
         self._restore.open_channels()
 
     def run(self) -> None:
-        """Begin to deliver."""
+        """Begin to deliver; the home is this kernel's own from here on, so what nobody needs is removed from it."""
+        self._bundles.remove_unused_copies()
         self._vats.run()
         self._quarantine.retry_starts()
 
@@ -202,8 +200,9 @@ class Kernel:
 
     async def terminate_all_vats(self) -> None:
         """Remove every subcluster."""
-        for record in self._records():
-            await self.terminate_subcluster(subcluster_id(record.id))
+        for record in self._store.subclusters.all():
+            if record.state == "running":
+                await self.terminate_subcluster(subcluster_id(record.id))
 
     async def restart_vat(self, name: str) -> None:
         """End a vat's worker and start a new incarnation from its baggage.
@@ -230,7 +229,8 @@ class Kernel:
 
     async def repair_subcluster(self, name: str, bundles: dict[str, str] | None = None) -> dict[str, Any]:
         """Let a quarantined subcluster run again; see :meth:`kernel.engine.quarantine.Quarantine.repair`."""
-        return self._describe(await self._quarantine.repair(name, bundles))
+        record = await self._quarantine.repair(name, bundles)
+        return describe_subcluster(self._store, record, self._quarantine.records)
 
     async def prune_subclusters(self, names: list[str] | None, quarantined: bool = False) -> dict[str, Any]:
         """Remove quarantined subclusters for good; see :meth:`kernel.engine.quarantine.Quarantine.prune`."""
@@ -272,7 +272,7 @@ class Kernel:
         settlement = await answer
         if settlement.error is not None:
             raise settlement.error
-        answered = _outside(settlement)
+        answered = settlement.outside()
         if settlement.rejected:
             name, message = error_of(answered) or ("", answered.body)
             raise RejectedError(message, errorName=name, body=answered.body, slots=list(answered.slots))
@@ -314,13 +314,7 @@ class Kernel:
     def status(self) -> dict[str, Any]:
         """Give the vats and subclusters, as the wire's ``getStatus`` has them."""
         with self._store.reading():
-            described = [self._describe(record) for record in self._records()]
-        vats = [
-            {"id": vat, "config": entry["config"]["vats"].get(name), "subclusterId": entry["id"]}
-            for entry in described
-            for name, vat in entry["vats"].items()
-        ]
-        return {"vats": vats, "subclusters": described, "remoteComms": {"state": "disconnected"}}
+            return describe_kernel(self._store, self._quarantine.records)
 
     def collect_garbage(self) -> None:
         """Remove resolved promises that nothing mentions any more."""
@@ -351,9 +345,6 @@ class Kernel:
 
     # --- looking things up ---
 
-    def _records(self) -> list[SubclusterRecord]:
-        return [record for record in self._store.subclusters.all() if record.state == "running"]
-
     def _subcluster(self, name: str) -> SubclusterRecord:
         record = self._store.subclusters.get(parse_subcluster_id(name))
         if record is None or record.state != "running":
@@ -382,41 +373,3 @@ class Kernel:
         if self._store.references.object(ref.number) is None:
             raise NotFoundError(f"there is no object {kref}", kref=kref, remedy="`ocap daemon status` lists the roots.")
         return ref.number
-
-    def _describe(self, record: SubclusterRecord) -> dict[str, Any]:
-        """Give a subcluster as the wire has it; one whose record cannot be read has an empty configuration."""
-        quarantine = self._quarantine.records.get(record.id)
-        try:
-            config = json.loads(record.config)
-        except ValueError:
-            config = None
-        if not isinstance(config, dict) or not isinstance(config.get("vats"), dict):
-            config = {"bootstrap": None, "vats": {}}
-        vats = {vat.name: vat.id for vat in self._store.vats.of_subcluster(record.id)}
-        root = vats.get(str(config.get("bootstrap")))
-        ref = None if root is None else self._store.references.ref_of(root, ROOT_VREF)
-        return {
-            "id": subcluster_id(record.id),
-            "config": config,
-            "vats": {name: vat_name(number) for name, number in vats.items()},
-            "rootKref": None if ref is None else object_kref(ref.number),
-            "state": "running" if quarantine is None else "quarantined",
-            "quarantine": None if quarantine is None else _quarantine(quarantine),
-        }
-
-
-def _quarantine(record: QuarantineRecord) -> dict[str, Any]:
-    return {
-        "code": record.code,
-        "message": record.message,
-        "remedy": record.remedy,
-        "bundleSpec": record.bundle_spec,
-        "path": record.path,
-        "vat": record.vat,
-        "since": record.since,
-    }
-
-
-def _outside(settlement: Settlement) -> CapData:
-    slots = tuple(f"{'ko' if slot.kind == 'object' else 'kp'}{slot.number}" for slot in settlement.slots)
-    return CapData(settlement.body, slots)

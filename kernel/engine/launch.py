@@ -173,8 +173,7 @@ class Launcher:
         settlement = await self._bootstrap(config, placed)
         if settlement.rejected:
             raise _bootstrap_error(settlement, config.bootstrap)
-        krefs = [f"{'ko' if slot.kind == 'object' else 'kp'}{slot.number}" for slot in settlement.slots]
-        return {"body": settlement.body, "slots": krefs}
+        return settlement.outside().to_json()
 
     async def _bootstrap(self, config: ClusterConfig, placed: Placed) -> Settlement:
         data, slots = _bootstrap_arguments(placed)
@@ -243,7 +242,7 @@ def _bootstrap_error(settlement: Settlement, vat: str) -> OcapError:
 
     if settlement.error is not None:
         return _launch_error(settlement.error, vat)
-    name, message = error_of(CapData(settlement.body, tuple("?" for _ in settlement.slots))) or ("", settlement.body)
+    name, message = error_of(settlement.outside()) or ("", settlement.body)
     return LaunchError(
         f"the subcluster was not launched: bootstrap of vat {vat!r} failed: {name + ': ' if name else ''}{message}",
         vat=vat,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from kernel.loop import Loop
     from kernel.store import Store
     from kernel.store.subclusters import SubclusterRecord
+    from kernel.store.vats import BundleRecord
 
 
 class Quarantine:
@@ -171,6 +172,8 @@ class Quarantine:
                 )
             return record
         before = record.config
+        members = self._store.vats.of_subcluster(number)
+        replaced = [self._store.vats.bundle(vat.id) for vat in members if vat.name in (bundles or {})]
         self._repairing.add(number)
         try:
             if bundles:
@@ -179,7 +182,7 @@ class Quarantine:
             self.release(number, "subcluster.repaired")
             self._batch.commit()
         except OcapError as error:
-            self._after_failed_repair(number, before, error)
+            self._after_failed_repair(number, before, replaced, error)
             if isinstance(error, (StoreError, ConfigError)):
                 raise
             raise RepairError(
@@ -209,6 +212,11 @@ class Quarantine:
             changed["vats"][vat]["bundleSpec"] = spec
         with self._batch.unit():
             self._store.subclusters.set_config(record.id, json.dumps(changed, separators=(",", ":")))
+            for member in self._store.vats.of_subcluster(record.id):
+                known = self._store.vats.bundle(member.id)
+                if member.name in bundles and config.vats[member.name].pin and known is not None:
+                    # Whatever place is named, the same one too, is where the copy is to be made from anew.
+                    self._store.vats.set_bundle(known._replace(spec=""))
         self._bundles.forget(record.id)
 
     async def _try_to_run(self, number: int) -> None:
@@ -230,18 +238,23 @@ class Quarantine:
                 error.data.setdefault("vat", vat.name)
                 raise
 
-    def _after_failed_repair(self, number: int, config_before: str, error: OcapError) -> None:
+    def _after_failed_repair(
+        self, number: int, config_before: str, replaced: list[BundleRecord | None], error: OcapError
+    ) -> None:
         record = self._store.subclusters.get(number)
         if record is None:
             return  # terminated or pruned meanwhile
-        if record.config != config_before:
+        if replaced:
             with self._batch.unit():
                 self._store.subclusters.set_config(number, config_before)
+                for bundle in replaced:
+                    if bundle is not None:
+                        self._store.vats.set_bundle(bundle)
             self._bundles.forget(number)
         for vat in self._store.vats.of_subcluster(number):
             self._vats.drop(vat.id)
         self._channels.close_all(number)
-        if not isinstance(error, (StoreError, ConfigError)) and record.config == config_before:
+        if not replaced and not isinstance(error, (StoreError, ConfigError)):
             self.impose(number, error, vat=error.data.get("vat"))
 
     def retry_starts(self) -> None:

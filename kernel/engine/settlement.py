@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kernel.capdata import error_capdata
+from kernel.capdata import CapData, error_capdata
+from kernel.refs import format_kref
 
 if TYPE_CHECKING:
     from kernel.errors import OcapError
@@ -28,6 +29,10 @@ class Settlement(NamedTuple):
         digits = self.body[3:].partition(".")[0].rstrip('"')
         index = int(digits) if digits.isdecimal() else len(self.slots)
         return self.slots[index] if index < len(self.slots) else None
+
+    def outside(self) -> CapData:
+        """Give it as those outside the kernel see it: slots are krefs."""
+        return CapData(self.body, tuple(format_kref(slot) for slot in self.slots))
 
 
 def rejection(error: OcapError) -> Settlement:

@@ -188,6 +188,55 @@ def test_a_pinned_copy_that_is_gone_or_changed_is_a_quarantine_that_names_it(ben
     assert bench.subcluster("s1")["quarantine"]["code"] == "bundle-corrupt"
 
 
+def pinned(bench: Bench) -> tuple[dict[str, Any], Path]:
+    bundle = bench.bundle("c1")
+    config = bench.config({"main": bundle})
+    config["vats"]["main"]["pin"] = True
+    launched = bench.launch(config)
+    (copy,) = (bench.directory / "bundles").iterdir()
+    return launched, copy
+
+
+@pytest.mark.parametrize("place", ["c1.bundle", "elsewhere.bundle"])
+def test_a_repair_that_names_a_bundle_makes_a_new_pinned_copy(bench: Bench, place: str) -> None:
+    launched, copy = pinned(bench)
+    assert bench.send(launched["rootKref"], "increment") == 1
+    copy.write_bytes(copy.read_bytes()[:-20])
+    bench.reopen()
+    assert bench.subcluster("s1")["quarantine"]["code"] == "bundle-corrupt"
+    (bench.directory / "c1.bundle").rename(bench.directory / place)
+    bench.run(bench.kernel.repair_subcluster("s1", {"main": (bench.directory / place).as_uri()}))
+    assert bench.send(launched["rootKref"], "increment") == 2
+    (bench.directory / place).unlink()
+    assert bench.reopen().quarantined == ()
+    assert bench.send(launched["rootKref"], "increment") == 3
+
+
+def test_a_repair_that_names_a_bad_bundle_leaves_the_pinned_copy_as_it_was(bench: Bench) -> None:
+    launched, copy = pinned(bench)
+    content = copy.read_bytes()
+    copy.write_bytes(content[:-20])
+    bench.reopen()
+    (bench.directory / "c1.bundle").unlink()
+    with pytest.raises(RepairError, match=r"c1\.bundle does not exist"):
+        bench.run(bench.kernel.repair_subcluster("s1", {"main": (bench.directory / "c1.bundle").as_uri()}))
+    copy.write_bytes(content)
+    assert bench.reopen().quarantined == ()
+    assert bench.send(launched["rootKref"], "increment") == 1
+
+
+def test_pinned_copies_that_nobody_runs_any_more_are_removed_at_the_next_start(bench: Bench) -> None:
+    _, copy = pinned(bench)
+    leftover = copy.with_name(copy.name + ".tmp")
+    leftover.write_bytes(b"half")
+    bench.reopen()
+    assert copy.exists()
+    assert not leftover.exists()
+    bench.run(bench.kernel.terminate_subcluster("s1"))
+    bench.reopen()
+    assert not copy.exists()
+
+
 def test_one_bad_vat_of_a_subcluster_keeps_all_of_it_from_running(bench: Bench) -> None:
     good, bad = bench.bundle("good"), bench.bundle("bad")
     launched = bench.launch(bench.config({"main": good, "other": bad}))
