@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,8 +114,11 @@ class KernelDriver:
         return _with_value(outcome, lambda data: json.loads(data["body"].removeprefix("#").replace('"+', '"')))
 
     def fetch(self, home: Path, url: str, *, timeout: float) -> Outcome:
-        """Launch from the URL, which makes the daemon fetch it."""
-        return self.launch(home, url, timeout=timeout)
+        """Launch from the URL, which makes the daemon fetch it; the code is that of the launch's cause."""
+        outcome = self.launch(home, url, timeout=timeout)
+        data = outcome.value.get("data") if isinstance(outcome.value, dict) else None
+        cause = data.get("cause") if isinstance(data, dict) else None
+        return outcome if outcome.ok or cause is None else replace(outcome, code=str(cause))
 
     def socket(self, home: Path) -> Path:
         """Give ``daemon.sock``."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from little_driver import LittleDriver
 
 from pytest_ocap.scenarios import SCENARIOS
 from pytest_ocap.verdict import Finding
-from tests.plugin.little_driver import LittleDriver
 
 if TYPE_CHECKING:
     from pathlib import Path

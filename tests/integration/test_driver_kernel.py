@@ -1,0 +1,102 @@
+"""The bundled driver on the real kernel: each verb, and what it gives when the daemon is not there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from pytest_ocap import processes
+from pytest_ocap.driver import FULL, MEMBERS, Capability, Interrupt, KernelDriver, Subcluster, has
+from pytest_ocap.drivers.kernel import driver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def home(short_tmp: Path) -> Iterator[Path]:
+    """Give a home of which nothing runs on."""
+    yield short_tmp / "h"
+    processes.end(short_tmp)
+
+
+def test_it_is_a_driver_that_supports_everything() -> None:
+    assert isinstance(driver, KernelDriver)
+    assert all(hasattr(driver, member) for member in MEMBERS)
+    assert {capability for capability in Capability if has(driver, capability)} == set(Capability)
+    assert set(driver.supports.values()) == {FULL}
+
+
+def test_a_subcluster_lives_through_a_restart_and_a_kill(home: Path) -> None:
+    bundle = home.with_name("c.bundle")
+    assert driver.start(home, timeout=20.0).ok
+    url = driver.make_bundle(bundle)
+    identity, root = driver.launch(home, url, timeout=10.0).value
+    subcluster = Subcluster(identity, root, bundle, url)
+    assert [driver.probe(home, subcluster, timeout=10.0).value for _ in range(2)] == [1, 2]
+    assert [(entry.id, entry.state) for entry in driver.list(home, timeout=10.0).value] == [(identity, "running")]
+
+    assert driver.stop(home, timeout=10.0).ok
+    assert not driver.ping(home, timeout=10.0).ok
+    assert processes.using(home) == []
+    assert driver.start(home, timeout=20.0).ok
+    assert driver.probe(home, subcluster, timeout=10.0).value == 3
+
+    assert driver.kill(home).ok
+    assert processes.using(home) == []
+    assert driver.start(home, timeout=20.0).ok
+    assert driver.probe(home, subcluster, timeout=10.0).value == 4
+
+
+def test_everything_lies_where_the_driver_says(home: Path) -> None:
+    assert driver.start(home, timeout=20.0).ok
+    assert driver.socket(home).is_socket()
+    assert driver.log(home).is_file()
+    assert driver.store(home).read_bytes().startswith(b"SQLite format 3\0")
+    assert psutil.pid_exists(int(driver.pid(home).read_text()))
+
+
+def test_a_fetch_that_fails_has_the_errors_code(home: Path) -> None:
+    assert driver.start(home, timeout=20.0).ok
+    outcome = driver.fetch(home, (home.parent / "no.bundle").as_uri(), timeout=10.0)
+    assert not outcome.ok
+    assert outcome.code == "bundle-missing"
+    assert str(home.parent / "no.bundle") in outcome.text
+
+
+@pytest.mark.parametrize("phase", driver.phases)
+def test_every_phase_can_be_interrupted(home: Path, phase: str) -> None:
+    outcome = driver.start(home, timeout=20.0, interrupt=Interrupt("kill", phase))
+    assert outcome.status == 4
+    assert phase in outcome.text
+    assert processes.using(home) == []
+
+
+def test_verbs_without_a_daemon_are_outcomes(home: Path) -> None:
+    nobody = Subcluster("s1", "ko1", home, "file:///x")
+    for outcome in (
+        driver.ping(home, timeout=1.0),
+        driver.list(home, timeout=1.0),
+        driver.probe(home, nobody, timeout=1.0),
+        driver.launch(home, "file:///x", timeout=1.0),
+        driver.kill(home),
+    ):
+        assert not outcome.ok
+        assert outcome.text
+    assert driver.stop(home, timeout=1.0).ok, "nothing to stop is no failure"
+    assert not home.exists(), "asking makes no home"
+
+
+def test_settings_of_the_person_who_runs_the_tests_do_not_reach_the_daemon(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytest_ocap.drivers.kernel import KernelDriver as Bundled
+
+    monkeypatch.setenv("OCAP_SOCKET_PATH", str(home.with_name("elsewhere.sock")))
+    own = Bundled()
+    assert own.start(home, timeout=20.0).ok
+    assert own.ping(home, timeout=10.0).ok
+    assert not home.with_name("elsewhere.sock").exists()

@@ -1,0 +1,67 @@
+"""The tables agree: markers with scenarios, declared checks with those made, capabilities with their use, docs with all."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import pytest_ocap
+from pytest_ocap.driver import Capability
+from pytest_ocap.faults.bundles import BUNDLE_FAULTS
+from pytest_ocap.faults.sockets import SOCKET_FAULTS
+from pytest_ocap.faults.startup import START_FAULTS
+from pytest_ocap.markers import MARKERS
+from pytest_ocap.scenarios import SCENARIOS
+from pytest_ocap.scenarios.bundle_fetch_error import fault_of
+
+PACKAGE = Path(pytest_ocap.__file__).parent
+SOURCE = {path: path.read_text() for path in PACKAGE.rglob("*.py")}
+
+
+def test_every_marker_with_a_contract_has_its_scenario_and_the_reverse() -> None:
+    assert {marker.name for marker in MARKERS.values() if marker.contract} == set(SCENARIOS)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_marker_has_the_arguments_and_defaults_of_its_scenario(name: str) -> None:
+    defaults = {
+        key: value
+        for key, value in (SCENARIOS[name].body.__kwdefaults__ or {}).items()
+        if key not in ("store", "running")
+    }
+    assert {parameter.name: parameter.default for parameter in MARKERS[name].parameters} == defaults
+
+
+def test_the_words_of_markers_are_the_faults_that_exist() -> None:
+    assert MARKERS["legible_fatal"].parameter("cause").words == tuple(START_FAULTS)
+    assert MARKERS["stale_socket"].parameter("kind").words == tuple(SOCKET_FAULTS)
+    assert set(MARKERS["missing_bundle"].parameter("how").words) < set(BUNDLE_FAULTS)
+    for how in MARKERS["bundle_fetch_error"].parameter("how").words:
+        assert fault_of(how, Path("x.bundle")).id in BUNDLE_FAULTS
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_makes_the_checks_that_it_declares(name: str) -> None:
+    source = SOURCE[PACKAGE / "scenarios" / f"{name}.py"] + SOURCE[PACKAGE / "scenarios" / "contracts.py"]
+    for check in SCENARIOS[name].checks:
+        assert len(re.findall(rf'"{re.escape(check)}"', source)) >= 2, f"{check} is declared and not made"
+
+
+@pytest.mark.parametrize("capability", Capability)
+def test_every_capability_is_explained_and_used(capability: Capability) -> None:
+    driver = SOURCE[PACKAGE / "driver.py"]
+    assert re.search(rf'    {capability.name} = "{capability}"\n    """', driver), "it has its docstring"
+    users = [
+        path for path, text in SOURCE.items() if f"Capability.{capability.name}" in text and path.name != "driver.py"
+    ]
+    assert users, "something asks for it"
+
+
+def test_scenarios_and_faults_know_neither_a_driver_nor_pytest() -> None:
+    for path, text in SOURCE.items():
+        if path.parent.name in ("scenarios", "faults"):
+            assert not re.search(
+                r"^\s*(?:from|import) (?:pytest\b(?!_ocap)|kernel|pytest_ocap\.drivers)", text, re.M
+            ), path
