@@ -60,8 +60,13 @@ class Shell:
         self.home = folder / "H"
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "OCAP_HOME": str(self.home)}
 
-    def ocap(self, *words: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run the command and insist on its exit code, and on what holds for all of them."""
+    def ocap(
+        self, *words: str, code: int = 0, said: str | None = None, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command and insist on its exit code, and on what holds for all of them.
+
+        A command that failed has said so in one sentence, unless it was to say something else (``said``).
+        """
         done = subprocess.run(
             [sys.executable, "-m", "kernel.cli", *words],
             env={**self.environment, **more},
@@ -73,7 +78,10 @@ class Shell:
         )
         assert done.returncode == code, (words, done)
         assert "Traceback" not in done.stderr
-        assert (code == 0) or sum(line.startswith("Error: ") for line in done.stderr.splitlines()) == 1
+        if said is not None:
+            assert done.stderr == said
+        elif code:
+            assert sum(line.startswith("Error: ") for line in done.stderr.splitlines()) == 1, done
         return done
 
     def json(self, *words: str, code: int = 0) -> Any:
@@ -140,6 +148,77 @@ def test_a_lost_bundle_costs_its_own_subcluster_and_nothing_else(shell: Shell) -
     assert shell.ocap("subcluster", "repair", "s2").stdout == "s2: running\n"
     assert shell.send(two, "increment") == "11"
     assert shell.json("daemon", "status")["state"] == "ready"
+
+
+def test_a_person_reads_what_is_quarantined_why_and_what_to_do(shell: Shell) -> None:
+    shell.ocap("daemon", "start")
+    root = shell.launch("c1.bundle")
+    shell.ocap("daemon", "stop")
+    lost = shell.folder / "c1.bundle"
+    lost.unlink()
+    shell.ocap("daemon", "start")
+
+    status = shell.ocap("daemon", "status")
+    assert status.stdout.splitlines()[0].startswith(f"degraded: pid {shell.pid}, version {kernel.__version__}, since ")
+    assert "subclusters: 0 running, 1 quarantined" in status.stdout
+    assert f"s1           bundle-missing: {lost}" in status.stdout
+    assert status.stderr == "Next: remove the cause, then: ocap subcluster repair s1\n"
+
+    shown = shell.ocap("subcluster", "show", "s1")
+    assert shown.stdout.startswith(
+        f"s1: quarantined\nroot object: {root}\n\nVAT   ID  BUNDLE\nmain  v1  {lost.as_uri()}\n"
+    )
+    assert f"{lost} does not exist (code bundle-missing)\n  vat: main\n" in shown.stdout
+    assert shown.stderr.startswith("Next: ")
+    assert "Or delete it for good: ocap subcluster prune s1\n" in shown.stderr
+
+    examined = shell.ocap("doctor", code=1, said="1 finding; nothing was changed\n")
+    assert examined.stdout.startswith("degraded: a start would succeed, and leave out what is wrong\n")
+    assert f"\ns1 would be quarantined (bundle-missing: {lost})\n" in examined.stdout
+    assert "subclusters: 0 of 1 would run\n" in examined.stdout
+
+
+def test_a_subcluster_is_terminated_for_good(shell: Shell) -> None:
+    shell.ocap("daemon", "start")
+    root = shell.launch("c1.bundle")
+
+    assert shell.ocap("subcluster", "terminate", "s1").stdout == "terminated s1\n"
+
+    assert shell.json("subcluster", "list") == []
+    assert shell.ocap("subcluster", "list").stderr == "no subclusters\n"
+    for words in (["subcluster", "terminate", "s1"], ["subcluster", "show", "s1"], ["subcluster", "repair", "s1"]):
+        assert "there is no subcluster s1 (code not-found)" in shell.ocap(*words, code=1).stderr
+    assert shell.ocap("daemon", "queueMessage", root, "increment", code=1).stderr.startswith("Error: ")
+
+
+def test_a_configuration_is_launched_with_its_parameters(shell: Shell) -> None:
+    (shell.folder / "greeter.py").write_text(GREETER)
+    shell.ocap("bundle", "greeter.py")
+    vat = {"bundleSpec": "greeter.bundle", "parameters": {"greeting": "Good morning"}}
+    (shell.folder / "cluster.json").write_text(json.dumps({"bootstrap": "g", "vats": {"g": vat}}))
+    shell.ocap("daemon", "start")
+
+    launched = shell.ocap("subcluster", "launch", "cluster.json")
+    assert launched.stdout.splitlines()[1] == 'bootstrap answered "Good morning, world"'
+    given = shell.ocap("subcluster", "launch", "greeter.bundle", "--parameters", '{"greeting": "Hi"}')
+    assert given.stdout.splitlines()[1] == 'bootstrap answered "Hi, world"'
+
+
+GREETER = """\
+from kernel.vat import Exo
+
+
+class Greeter(Exo):
+    def __init__(self, greeting):
+        self.greeting = greeting
+
+    def bootstrap(self, vats, services):
+        return f"{self.greeting}, world"
+
+
+def build_root_object(vat_powers, parameters, baggage):
+    return Greeter(parameters["greeting"])
+"""
 
 
 def test_a_repair_can_point_a_vat_to_another_bundle(shell: Shell) -> None:
@@ -403,24 +482,15 @@ def test_a_start_that_hangs_is_told_by_every_command_and_can_be_stopped(shell: S
     status = shell.json("daemon", "status", code=5)
     assert (status["state"], status["error"]["phase"]) == ("hung", "restore")
     assert "hangs in phase restore" in shell.ocap("subcluster", "list", code=5).stderr
-    assert [finding["code"] for finding in findings(shell)["findings"]] == ["daemon-hung"]
+    assert [finding["code"] for finding in examined(shell)["findings"]] == ["daemon-hung"]
 
     shell.ocap("daemon", "stop", "--force")
     assert shell.ocap("daemon", "start").stderr == "ready\n"
 
 
-def findings(shell: Shell) -> Any:
+def examined(shell: Shell) -> Any:
     """Give the report of a doctor who has findings: a result, and no error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "kernel.cli", "doctor", "--json"],
-        env=shell.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (1, "")
-    return json.loads(done.stdout)
+    return json.loads(shell.ocap("doctor", "--json", code=1, said="").stdout)
 
 
 def test_a_ready_daemon_that_is_stopped_is_unresponsive(shell: Shell) -> None:
@@ -503,7 +573,7 @@ def test_the_doctor_finds_what_a_start_would_and_changes_nothing(shell: Shell) -
     os.remove(shell.folder / "c1.bundle")
     before = {path.name: path.read_bytes() for path in shell.home.iterdir()}
 
-    report = findings(shell)
+    report = examined(shell)
 
     assert report["state"] == "degraded"
     assert report["daemon"] == "not-running"
