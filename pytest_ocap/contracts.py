@@ -1,5 +1,4 @@
-"""What the plugin does for a test with ocap markers: admit it at collection, check its scenarios' contracts after its
-body.
+"""What is done for a test with ocap markers: admitted at collection, its scenarios' contracts checked after its body.
 
 Invariant: each contract is checked on a store of its own, after everything that the body used was taken back, so that
 a verdict is about the daemon and not about what the test did to it.

@@ -25,9 +25,16 @@ if TYPE_CHECKING:
     from pytest_ocap.situation import Daemon, MissingBundle, Situation
 
 FIXTURES = (
-    "ocap_driver", "ocap_home", "ocap_store", "ocap_daemon", "ocap_missing_bundle", "ocap_crashed_init", "ocap_stale_socket",
-    "ocap_kernel", "ocap_clock",
-)  # fmt: skip
+    "ocap_driver",
+    "ocap_home",
+    "ocap_store",
+    "ocap_daemon",
+    "ocap_missing_bundle",
+    "ocap_crashed_init",
+    "ocap_stale_socket",
+    "ocap_kernel",
+    "ocap_clock",
+)
 """The public fixtures."""
 
 
@@ -48,7 +55,7 @@ def _ocap_situation(request: pytest.FixtureRequest) -> Iterator[Situation]:
 
 @pytest.fixture
 def ocap_home(_ocap_situation: Situation, request: pytest.FixtureRequest) -> Path:
-    """A daemon's home with a path short enough for sockets: that of the test's store when it has one, else a new one."""
+    """A daemon's home, with a path short enough for sockets: that of the test's store if it has one, else a new one."""
     from pytest_ocap.session import STORE_FIXTURES
 
     shared = bool(_ocap_situation.wished) or bool(STORE_FIXTURES & set(request.fixturenames))
@@ -81,14 +88,13 @@ def ocap_stale_socket(_ocap_situation: Situation) -> SocketFault:
 
 @pytest.fixture
 def ocap_daemon(_ocap_situation: Situation) -> Daemon:
-    """The daemon, booted on the test's store with the faults of its markers arranged; ``outcome`` says what came of the start."""
+    """The daemon, booted on the test's store with its markers' faults arranged; ``outcome`` says how it went."""
     return _ocap_situation.daemon
 
 
 @pytest.fixture
 def ocap_kernel(request: pytest.FixtureRequest, ocap_clock: Clock) -> Iterator[KernelOpener]:
-    """Open kernels in this process, each on a copy of a home: ``ocap_kernel(home)`` reproduces just that home's
-    restore.
+    """Open kernels in this process: ``ocap_kernel(home)`` reproduces just the restore of a home, on a copy of it.
 
     Without an argument it opens a copy of the test's own store, with the faults of its markers arranged.
     """

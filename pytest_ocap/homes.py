@@ -87,8 +87,8 @@ def refuse_fakes() -> None:
 
 
 FAKES = (
-    "pyfakefs is active, and it fakes neither SQLite nor sockets, and its flock always succeeds: a daemon cannot be tested on it. "
-    "Use pyfakefs only in tests that read bundles or manifests, without ocap fixtures and markers"
+    "pyfakefs is active, and it fakes neither SQLite nor sockets, and its flock always succeeds: a daemon cannot be "
+    "tested on it. Use pyfakefs only in tests that read bundles or manifests, without ocap fixtures and markers"
 )
 
 
@@ -114,5 +114,6 @@ def _short_parent() -> Path:
         if len(os.fsencode(resolved)) + 26 + ROOM <= SOCKET_PATH_BYTES and os.access(resolved, os.W_OK | os.X_OK):
             return Path(resolved)
     raise RuntimeError(
-        f"the temporary directory {tempfile.gettempdir()} has too long a path for Unix sockets below it; set TMPDIR to a shorter one"
+        f"the temporary directory {tempfile.gettempdir()} has too long a path for Unix sockets below it; "
+        "set TMPDIR to a shorter one"
     )

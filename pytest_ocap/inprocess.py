@@ -1,7 +1,8 @@
 """Kernels in this process, each on a copy of a home: a restore under a debugger, without a daemon.
 
-Invariant: the home that is looked at is only read, whether its daemon runs or not; the copy and everything that the kernel started are gone when
-the opener is closed.  This module and the bundled driver are the two places where the harness reaches ``kernel``.
+Invariant: the home that is looked at is only read, whether its daemon runs or not; the copy and everything that the
+kernel started are gone when the opener is closed.  This module and the bundled driver are the two places where the
+harness reaches ``kernel``.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class InProcessKernel:
         return self.kernel.status()
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run one of the kernel's coroutines to its end, and deliveries with it: ``call(kernel.kernel.queue_message(…))``."""
+        """Run one of the kernel's coroutines to its end, with deliveries: ``call(it.kernel.queue_message(…))``."""
         self.kernel.run()
         return self._loop.run_until_complete(coroutine)
 

@@ -86,8 +86,17 @@ MARKERS: dict[str, Marker] = {
                     "how",
                     "missing",
                     (
-                        "missing", "directory", "unreadable", "dangling-link", "link-loop", "fifo", "device", "too-large",
-                        "truncated", "empty", "not-a-bundle",
+                        "missing",
+                        "directory",
+                        "unreadable",
+                        "dangling-link",
+                        "link-loop",
+                        "fifo",
+                        "device",
+                        "too-large",
+                        "truncated",
+                        "empty",
+                        "not-a-bundle",
                     ),
                 ),
             ),
@@ -100,7 +109,12 @@ MARKERS: dict[str, Marker] = {
                     "cause",
                     "store-corrupt",
                     (
-                        "store-corrupt", "store-foreign", "store-newer", "store-directory", "log-directory", "home-is-file",
+                        "store-corrupt",
+                        "store-foreign",
+                        "store-newer",
+                        "store-directory",
+                        "log-directory",
+                        "home-is-file",
                         "socket-path-too-long",
                     ),
                 ),
@@ -124,7 +138,7 @@ MARKERS: dict[str, Marker] = {
             contract=False,
         ),
     )
-}  # fmt: skip
+}
 """The markers, by their names."""
 
 

@@ -42,8 +42,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def driver_of(config: pytest.Config) -> KernelDriver:
-    """Give the driver of this run: from the command line, the ini key, the hook, ``pyproject.toml``, else the bundled
-    kernel.
+    """Give this run's driver, from the command line, the ini key, the hook, ``pyproject.toml``, else the bundled one.
 
     Raises:
         pytest.UsageError: It cannot be found, or is no driver.
@@ -118,7 +117,7 @@ def load(name: str, source: str) -> KernelDriver:
     module_name, colon, attribute = where.partition(":")
     if not colon or not module_name or not attribute:
         raise pytest.UsageError(
-            f"{source}: no driver is named {name!r}; bundled are {', '.join(BUNDLED)}, and one of your own is given as pkg.mod:attr"
+            f"{source}: no driver is named {name!r}; bundled: {', '.join(BUNDLED)}; one of your own: pkg.mod:attr"
             + suggestion(name, BUNDLED)
         )
     import importlib

@@ -58,7 +58,7 @@ def persist(driver: KernelDriver, home: Path, count: int) -> PersistedStore:
 def start(driver: KernelDriver, home: Path, setting: Setting = PLAIN) -> None:
     """Start a daemon with whose home nothing is wrong, and wait until it answers.
 
-    A daemon that calls itself ready too early is waited for: it is not for the preparations of a scenario to judge that.
+    A daemon that calls itself ready too early is waited for: that is judged by checks, not by preparations.
 
     Raises:
         HarnessBrokenError: It does not start, or does not answer.

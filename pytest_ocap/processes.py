@@ -41,8 +41,7 @@ def own_birth() -> float:
 
 
 def using(home: Path, *, since: float | None = None) -> list[psutil.Process]:
-    """Find the living processes that use a home, created no earlier than ``since`` (this process's birth when left
-    out).
+    """Find the living processes that use a home, created no earlier than ``since`` (else this process's birth).
 
     A process uses a home when it inherited the harness's token, when its command line or working directory names the
     home, or when it has a file of it open; descendants of such a process count too.

@@ -1,7 +1,7 @@
 """The bundled driver: this project's own kernel, used as anybody would use it.
 
-Invariant: the daemon is started and stopped by the ``ocap`` command and asked over its socket; nothing of the kernel runs in this process.
-The one thing taken from the package ``kernel`` is where it lies and which version it is.
+Invariant: the daemon is started and stopped by the ``ocap`` command and asked over its socket; nothing of the kernel
+runs in this process.  All that is taken from the package ``kernel`` is where it lies and which version it is.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class KernelDriver:
 
     @cached_property
     def _environment(self) -> dict[str, str | None]:
-        """Give what the clients' environment has besides and instead of ours: the kernel's place, and none of its settings."""
+        """Give what the clients' environment has instead of ours: the kernel's place, and none of its settings."""
         import kernel
 
         place = str(Path(str(kernel.__file__)).resolve().parent.parent)

@@ -278,7 +278,18 @@ class Device(BundleFault):
 BUNDLE_FAULTS: dict[str, type[BundleFault]] = {
     fault.id: fault
     for fault in (
-        Deleted, Renamed, Directory, Truncated, Unreadable, Empty, NotABundle, TooLarge, DanglingLink, LinkLoop, Fifo, Device,
+        Deleted,
+        Renamed,
+        Directory,
+        Truncated,
+        Unreadable,
+        Empty,
+        NotABundle,
+        TooLarge,
+        DanglingLink,
+        LinkLoop,
+        Fifo,
+        Device,
     )
-}  # fmt: skip
+}
 """The faults of bundle files, by their names."""

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from pytest_ocap.examination import Examination
     from pytest_ocap.faults.bundles import BundleFault
 
-HOWS = (
-    "missing", "directory", "unreadable", "dangling-link", "link-loop", "fifo", "device", "too-large", "truncated", "empty",
-    "not-a-bundle",
-)  # fmt: skip
 
 QUICK_SECONDS = 5.0
 """Within which the error has to come: no file takes that long, and a reader that hangs takes longer."""
@@ -41,9 +37,16 @@ BARE_ERRNO = re.compile(r"^\s*(?:\[Errno \d+\]|(?:errno|code)?\s*\d+|E[A-Z]{3,})
     Capability.FETCH,
     Capability.LAUNCH,
     checks=(
-        "refused", "quickly", "typed", "names-path", "not-bare-errno", "no-masked-text", "rolled-back", "still-answers",
+        "refused",
+        "quickly",
+        "typed",
+        "names-path",
+        "not-bare-errno",
+        "no-masked-text",
+        "rolled-back",
+        "still-answers",
     ),
-)  # fmt: skip
+)
 def bundle_fetch_error(
     examination: Examination,
     driver: KernelDriver,
@@ -55,9 +58,15 @@ def bundle_fetch_error(
     """Have a daemon fetch a bundle that is ``how``; one that is already ``running`` is used as it is."""
     lists = has(driver, Capability.LIST)
     examination.expect(
-        "refused", "quickly", *(("typed",) if has(driver, Capability.ERROR_CODES) else ()), "names-path", "not-bare-errno",
-        "no-masked-text", *(("rolled-back",) if lists else ()), "still-answers",
-    )  # fmt: skip
+        "refused",
+        "quickly",
+        *(("typed",) if has(driver, Capability.ERROR_CODES) else ()),
+        "names-path",
+        "not-bare-errno",
+        "no-masked-text",
+        *(("rolled-back",) if lists else ()),
+        "still-answers",
+    )
     bundle = bundles_of(home) / "wanted.bundle"
     url = driver.make_bundle(bundle)
     fault = fault_of(how, bundle)

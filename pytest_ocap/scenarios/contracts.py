@@ -34,7 +34,8 @@ SETTLE_SECONDS = 2.0
 MASKED = re.compile(
     r"\[object \w+\]"
     r"|<[\w.]+ (?:object|instance) at 0x[0-9a-fA-F]+>"
-    r"|^\s*(?:[\w.]*(?:error|exception)|fatal|cause|reason)\s*:\s*(?:undefined|null|none|\{\})?\s*(?:\(code [\w-]*\))?\s*$",
+    r"|^\s*(?:[\w.]*(?:error|exception)|fatal|cause|reason)\s*:"
+    r"\s*(?:undefined|null|none|\{\})?\s*(?:\(code [\w-]*\))?\s*$",
     re.IGNORECASE | re.MULTILINE,
 )
 """An error whose text was lost on the way: an object's name, or nothing, where the message belongs."""

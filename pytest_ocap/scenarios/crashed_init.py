@@ -1,4 +1,4 @@
-"""A daemon killed or stopped in the middle of its start: the next start recovers, or says exactly what is in its way."""
+"""A daemon killed or stopped in the middle of its start: the next start recovers, or says what is in its way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pytest_ocap.driver import KernelDriver
     from pytest_ocap.examination import Examination
 
-HOWS = ("kill", "hang")
 
 PATIENCE_SECONDS = 2.0
 """How long a client is told to wait for a daemon that hangs."""
@@ -48,11 +47,23 @@ def _supported(driver: KernelDriver, *, phase: str = "restore", **_: Any) -> str
 @scenario(
     Capability.PHASES,
     checks=(
-        "crash-reported", "names-pid", "names-phase", "says-what-to-do", "within-budget", "pid-file-early", "lock-held-early",
-        "forced-stop-clears", "not-database-is-locked", "recovers", "ping", "healthy-answer", "state-kept", "nothing-left",
+        "crash-reported",
+        "names-pid",
+        "names-phase",
+        "says-what-to-do",
+        "within-budget",
+        "pid-file-early",
+        "lock-held-early",
+        "forced-stop-clears",
+        "not-database-is-locked",
+        "recovers",
+        "ping",
+        "healthy-answer",
+        "state-kept",
+        "nothing-left",
     ),
     supported=_supported,
-)  # fmt: skip
+)
 def crashed_init(
     examination: Examination,
     driver: KernelDriver,
@@ -65,9 +76,13 @@ def crashed_init(
     """Interrupt a start in its phase ``phase``, then start again."""
     probes = has(driver, Capability.PROBE) and has(driver, Capability.LAUNCH)
     examination.expect(
-        *(("crash-reported",) if how == "kill" else _hang_checks(driver, phase)), "not-database-is-locked", "recovers", "ping",
-        *(("healthy-answer", *state_checks(driver, "state-kept")) if probes else ()), "nothing-left",
-    )  # fmt: skip
+        *(("crash-reported",) if how == "kill" else _hang_checks(driver, phase)),
+        "not-database-is-locked",
+        "recovers",
+        "ping",
+        *(("healthy-answer", *state_checks(driver, "state-kept")) if probes else ()),
+        "nothing-left",
+    )
     store = settled_store(driver, home, store)
     patience = driver.start_timeout if how == "kill" else PATIENCE_SECONDS
     fault = InterruptedStart(driver, home, how=how, phase=phase, patience=patience)
@@ -99,15 +114,18 @@ def _hang_checks(driver: KernelDriver, phase: str) -> tuple[str, ...]:
     return (
         *(("pid-file-early",) if after_lock and has(driver, Capability.PIDFILE) else ()),
         *(("lock-held-early",) if after_lock and has(driver, Capability.LOCK) else ()),
-        "names-pid", "names-phase", "says-what-to-do", "within-budget",
+        "names-pid",
+        "names-phase",
+        "says-what-to-do",
+        "within-budget",
         *(("forced-stop-clears",) if has(driver, Capability.FORCE_STOP) else ()),
-    )  # fmt: skip
+    )
 
 
 def _examine_hang(
     examination: Examination, driver: KernelDriver, home: Path, fault: InterruptedStart, phase: str
 ) -> str:
-    """Look at a daemon that stands still, start another, and stop the first by force; give what the second start said."""
+    """Look at a daemon that stands still, start another, stop the first by force; give what the second start said."""
     expected = _hang_checks(driver, phase)
     hung = fault.hung
     assert hung is not None, "the fault has fired"

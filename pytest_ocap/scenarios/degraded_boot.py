@@ -21,19 +21,33 @@ if TYPE_CHECKING:
     Capability.LAUNCH,
     Capability.PROBE,
     checks=(
-        "boots", "says-degraded", "ping", "old-vats-answer", "state-kept", "new-launches", "new-answers", "stop-is-clean",
+        "boots",
+        "says-degraded",
+        "ping",
+        "old-vats-answer",
+        "state-kept",
+        "new-launches",
+        "new-answers",
+        "stop-is-clean",
         "nothing-left",
     ),
-)  # fmt: skip
+)
 def degraded_boot(
     examination: Examination, driver: KernelDriver, home: Path, *, store: PersistedStore | None = None
 ) -> None:
     """Start with one of three bundles missing, and use the daemon."""
     says = has(driver, Capability.QUARANTINE)
     examination.expect(
-        "boots", *(("says-degraded",) if says else ()), "ping", "old-vats-answer", *state_checks(driver, "state-kept"),
-        "new-launches", "new-answers", "stop-is-clean", "nothing-left",
-    )  # fmt: skip
+        "boots",
+        *(("says-degraded",) if says else ()),
+        "ping",
+        "old-vats-answer",
+        *state_checks(driver, "state-kept"),
+        "new-launches",
+        "new-answers",
+        "stop-is-clean",
+        "nothing-left",
+    )
     store = store_of(driver, home, store, 3)
     healthy, bad = choose(store, 1)
     faults, setting = break_bundles(bad, "delete")

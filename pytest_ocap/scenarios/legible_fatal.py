@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from pytest_ocap.logs import Line
     from pytest_ocap.persisted import PersistedStore
 
-CAUSES = tuple(START_FAULTS)
-
 
 def _supported(driver: KernelDriver, *, cause: str = "store-corrupt", **_: Any) -> str | None:
     return lacks(driver, START_FAULTS[cause].needs)
@@ -36,11 +34,18 @@ def _supported(driver: KernelDriver, *, cause: str = "store-corrupt", **_: Any) 
 
 @scenario(
     checks=(
-        "fails-fast", "client-names-cause", "client-names-path", "log-names-cause", "one-fatal-record", "no-masked-text",
-        "left-alone", "nothing-left", "starts-when-mended",
+        "fails-fast",
+        "client-names-cause",
+        "client-names-path",
+        "log-names-cause",
+        "one-fatal-record",
+        "no-masked-text",
+        "left-alone",
+        "nothing-left",
+        "starts-when-mended",
     ),
     supported=_supported,
-)  # fmt: skip
+)
 def legible_fatal(
     examination: Examination,
     driver: KernelDriver,
@@ -53,10 +58,15 @@ def legible_fatal(
     kind = START_FAULTS[cause]
     logged = kind.logged and has(driver, Capability.LOG)
     examination.expect(
-        "fails-fast", "client-names-cause", "client-names-path",
-        *(("log-names-cause", "one-fatal-record") if logged else ()), "no-masked-text", "left-alone", "nothing-left",
+        "fails-fast",
+        "client-names-cause",
+        "client-names-path",
+        *(("log-names-cause", "one-fatal-record") if logged else ()),
+        "no-masked-text",
+        "left-alone",
+        "nothing-left",
         "starts-when-mended",
-    )  # fmt: skip
+    )
     settled_store(driver, home, store)
     fault = kind(driver, home)
     with examination.armed(fault):

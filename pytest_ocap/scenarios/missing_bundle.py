@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from pytest_ocap.faults.bundles import BundleFault
     from pytest_ocap.logs import Line
 
-HOWS = ("delete", "rename", "directory", "truncate", "unreadable")
-
 
 def choose(store: PersistedStore, missing: int) -> tuple[tuple[Subcluster, ...], tuple[Subcluster, ...]]:
-    """Split a store's subclusters into healthy ones and ``missing`` bad ones, which are not the first where that can be helped."""
+    """Split a store's subclusters into healthy ones and ``missing`` bad ones, the first being healthy if possible."""
     count = len(store.subclusters)
     bad = {(1 + step) % count for step in range(missing)}
     healthy = tuple(sub for index, sub in enumerate(store.subclusters) if index not in bad)
@@ -48,10 +46,19 @@ def break_bundles(subclusters: Sequence[Subcluster], how: str) -> tuple[tuple[Bu
     Capability.LAUNCH,
     Capability.PROBE,
     checks=(
-        "boots", "ping", "healthy-answer", "state-kept", "reported-quarantined", "cause-legible", "record-kept",
-        "warned-once", "warning-names-subcluster-and-bundle", "repaired-on-return", "repaired-state-kept",
+        "boots",
+        "ping",
+        "healthy-answer",
+        "state-kept",
+        "reported-quarantined",
+        "cause-legible",
+        "record-kept",
+        "warned-once",
+        "warning-names-subcluster-and-bundle",
+        "repaired-on-return",
+        "repaired-state-kept",
     ),
-)  # fmt: skip
+)
 def missing_bundle(
     examination: Examination,
     driver: KernelDriver,
@@ -62,15 +69,20 @@ def missing_bundle(
     missing: int = 1,
     how: str = "delete",
 ) -> None:
-    """Start on a store of which ``missing`` of ``subclusters`` bundles are broken; then put them back, and start again."""
+    """Start on a store with ``missing`` of ``subclusters`` bundles broken; then put them back, and start again."""
     lists, logs = has(driver, Capability.LIST), has(driver, Capability.LOG)
     quarantines = lists and has(driver, Capability.QUARANTINE)
     examination.expect(
-        "boots", "ping", "healthy-answer", *state_checks(driver, "state-kept"),
-        *(("reported-quarantined", "cause-legible") if quarantines else ()), *(("record-kept",) if lists else ()),
+        "boots",
+        "ping",
+        "healthy-answer",
+        *state_checks(driver, "state-kept"),
+        *(("reported-quarantined", "cause-legible") if quarantines else ()),
+        *(("record-kept",) if lists else ()),
         *(("warned-once", "warning-names-subcluster-and-bundle") if logs else ()),
-        "repaired-on-return", *state_checks(driver, "repaired-state-kept"),
-    )  # fmt: skip
+        "repaired-on-return",
+        *state_checks(driver, "repaired-state-kept"),
+    )
     store = store_of(driver, home, store, subclusters)
     healthy, bad = choose(store, missing)
     faults, setting = break_bundles(bad, how)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pytest_ocap.examination import Examination
     from pytest_ocap.faults.sockets import SocketFault
 
-KINDS = tuple(SOCKET_FAULTS)
 
 REPLACED = ("boots", "ping", "healthy-answer", "state-kept", "stop-is-clean", "nothing-left")
 REFUSED = ("refused", "quickly", "names-path", "names-owner", "left-alone", "nothing-left", "starts-when-free")

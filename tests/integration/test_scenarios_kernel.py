@@ -29,10 +29,13 @@ def variants() -> set[str]:
     words = {
         f"{name}[{word}]"
         for name, parameter in (
-            ("missing_bundle", "how"), ("bundle_fetch_error", "how"), ("legible_fatal", "cause"), ("stale_socket", "kind"),
+            ("missing_bundle", "how"),
+            ("bundle_fetch_error", "how"),
+            ("legible_fatal", "cause"),
+            ("stale_socket", "kind"),
         )
         for word in MARKERS[name].parameter(parameter).words
-    }  # fmt: skip
+    }
     return words | {"degraded_boot"} | {f"crashed_init[kill-{phase}]" for phase in driver.phases}
 
 

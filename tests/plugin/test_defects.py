@@ -1,4 +1,4 @@
-"""Each defect of the careless little daemon turns a scenario red on the check that names it, and the careful one is green."""
+"""Each defect of the careless little daemon turns a scenario red on the check that names it."""
 
 from __future__ import annotations
 

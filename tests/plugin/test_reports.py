@@ -36,7 +36,7 @@ def test_the_report_has_the_form_that_is_promised(project: Project) -> None:
     (scenario,) = report["scenarios"]
     assert list(scenario) == ["id", "verdict", "seconds", "checks"]
     assert (scenario["id"], scenario["verdict"]) == ("degraded_boot", "passed")
-    assert [check["id"] for check in scenario["checks"]][0] == "boots"
+    assert scenario["checks"][0]["id"] == "boots"
     assert all(list(check) == ["id", "verdict", "detail"] for check in scenario["checks"])
 
 

@@ -1,7 +1,9 @@
 """A little persistent daemon that proves the harness: careful as it stands, careless in one way when told so.
 
-It keeps "subclusters" that count, each with a bundle (a JSON file), in a SQLite store, behind a Unix socket, with a lock, a pid file and
-a log.  ``LITTLE_DEFECT`` puts one defect into it; each must turn the suite red on the check that names it.
+It keeps "subclusters" that count, each with a bundle (a JSON file), in a SQLite store, behind a Unix socket, with a
+lock, a pid file and a log.  ``LITTLE_DEFECT`` puts one defect into it; each must turn the suite red on the check that
+names it.
+
 Usage: python little_daemon.py HOME start|stop|serve [--timeout S] [--force]
 """
 
@@ -29,7 +31,7 @@ VERSION = 1
 LIMIT = 1 << 20
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """Something is refused, for a reason that has a code and a path."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -44,25 +46,25 @@ def read_bundle(url: str) -> None:
         if DEFECT == "opens-fifo":
             path.read_bytes()
         if stat.S_ISDIR(found.st_mode) or not stat.S_ISREG(found.st_mode):
-            raise Refused("bundle-unreadable", f"{path} is no regular file")
+            raise RefusedError("bundle-unreadable", f"{path} is no regular file")
         if found.st_size > LIMIT:
-            raise Refused("bundle-too-large", f"{path} has {found.st_size} bytes, more than {LIMIT}")
+            raise RefusedError("bundle-too-large", f"{path} has {found.st_size} bytes, more than {LIMIT}")
         json.loads(path.read_text())["bundle"]
     except FileNotFoundError as error:
         if DEFECT == "bare-errno":
-            raise Refused("bundle-missing", "ENOENT") from error
-        raise Refused("bundle-missing", f"{path} does not exist") from error
+            raise RefusedError("bundle-missing", "ENOENT") from error
+        raise RefusedError("bundle-missing", f"{path} does not exist") from error
     except OSError as error:
-        raise Refused("bundle-unreadable", f"{path} cannot be read: {error.strerror}") from error
+        raise RefusedError("bundle-unreadable", f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise Refused("bundle-corrupt", f"{path} is not a bundle") from error
+        raise RefusedError("bundle-corrupt", f"{path} is not a bundle") from error
 
 
 class Daemon:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.status = int(os.environ["LITTLE_STATUS"])
-        self.bad: dict[int, Refused] = {}
+        self.bad: dict[int, RefusedError] = {}
         self.phase_now = "lock"
 
     def tell(self, **message: Any) -> None:
@@ -78,9 +80,9 @@ class Daemon:
         self.tell(phase=name)
         if DEFECT == "early-zero" and name == "store":
             self.tell(ready=True, degraded=[])
-        if FAILPOINT == f"{name}=kill":
+        if f"{name}=kill" == FAILPOINT:
             os.kill(os.getpid(), signal.SIGKILL)
-        if FAILPOINT == f"{name}=hang":
+        if f"{name}=hang" == FAILPOINT:
             os.kill(os.getpid(), signal.SIGSTOP)
 
     def log(self, level: str, **fields: Any) -> None:
@@ -92,32 +94,32 @@ class Daemon:
         try:
             fcntl.flock(self.lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Refused("running", f"a daemon holds {self.home / 'lock'}") from error
+            raise RefusedError("running", f"a daemon holds {self.home / 'lock'}") from error
 
     def open_store(self) -> None:
         path = self.home / "store.sqlite"
         if path.is_dir():
-            raise Refused("store-directory", f"{path} is a directory")
+            raise RefusedError("store-directory", f"{path} is a directory")
         try:
             self.store = sqlite3.connect(path, isolation_level=None, timeout=0.2)
             application = self.store.execute("PRAGMA application_id").fetchone()[0]
             version = self.store.execute("PRAGMA user_version").fetchone()[0]
             tables = self.store.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
             if tables and application != APPLICATION:
-                raise Refused("store-foreign", f"{path} belongs to another application")
+                raise RefusedError("store-foreign", f"{path} belongs to another application")
             if version > VERSION:
-                raise Refused("store-newer", f"{path} was written by a newer version")
+                raise RefusedError("store-newer", f"{path} was written by a newer version")
             self.store.execute(f"PRAGMA application_id={APPLICATION}")
             self.store.execute(f"PRAGMA user_version={VERSION}")
             self.store.execute("CREATE TABLE IF NOT EXISTS sub (id INTEGER PRIMARY KEY, url TEXT, count INTEGER)")
         except sqlite3.Error as error:
-            raise Refused("store-corrupt", f"{path} is damaged: {error}") from error
+            raise RefusedError("store-corrupt", f"{path} is damaged: {error}") from error
 
     def restore(self) -> None:
         for number, url in self.store.execute("SELECT id, url FROM sub").fetchall():
             try:
                 read_bundle(url)
-            except Refused as error:
+            except RefusedError as error:
                 if DEFECT == "aborts":
                     raise
                 if DEFECT == "deletes-record":
@@ -129,7 +131,7 @@ class Daemon:
                     self.store.execute("UPDATE sub SET url='file:///nowhere' WHERE id=?", (number,))
         if DEFECT == "skips-healthy" and self.bad:
             self.bad = {
-                n: Refused("skipped", "skipped") for (n,) in self.store.execute("SELECT id FROM sub")
+                n: RefusedError("skipped", "skipped") for (n,) in self.store.execute("SELECT id FROM sub")
             } | self.bad
         if DEFECT == "loses-state":
             self.store.execute("UPDATE sub SET count=0")
@@ -147,9 +149,9 @@ class Daemon:
                     pid = int.from_bytes(
                         client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder
                     )
-                    raise Refused("socket-foreign", f"{path} is served by pid {pid}")
+                    raise RefusedError("socket-foreign", f"{path} is served by pid {pid}")
             if path.is_dir() or (path.is_file() and path.stat().st_size):
-                raise Refused("socket-foreign", f"{path} is not a socket")
+                raise RefusedError("socket-foreign", f"{path} is not a socket")
             path.unlink()
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(str(path))
@@ -174,7 +176,7 @@ class Daemon:
                 else:
                     self.phase(name)
                     step()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (a fatal is told, whatever it is)
             self.fatal(error)
             sys.exit(1)
         self.tell(ready=True, degraded=[f"s{n} ({e})" for n, e in self.bad.items()])
@@ -206,7 +208,7 @@ class Daemon:
                 request = json.loads(stream.readline())
                 try:
                     answer: dict[str, Any] = {"result": self.answer(request["method"], request["params"])}
-                except Refused as error:
+                except RefusedError as error:
                     answer = {"error": {"code": 1, "message": str(error), "data": {"code": error.code}}}
                 with contextlib.suppress(BrokenPipeError):
                     stream.write(json.dumps({"id": 1, **answer}).encode() + b"\n")
@@ -225,7 +227,7 @@ class Daemon:
         if method == "probe":
             number = int(params.removeprefix("root"))
             if number in self.bad:
-                raise Refused("quarantined", f"s{number} is quarantined: {self.bad[number]}")
+                raise RefusedError("quarantined", f"s{number} is quarantined: {self.bad[number]}")
             self.store.execute("UPDATE sub SET count = count + 1 WHERE id=?", (number,))
             return self.store.execute("SELECT count FROM sub WHERE id=?", (number,)).fetchone()[0]
         return "pong"
@@ -245,39 +247,43 @@ def alive(home: Path) -> int | None:
 
 def start(home: Path, timeout: float) -> int:
     if home.exists() and not home.is_dir():
-        print(f"Error: {home} is not a directory", file=sys.stderr)
+        sys.stderr.write(f"Error: {home} is not a directory" + "\n")
         return 1
     if len(str(home / "sock")) > 100:
-        print(f"Error: the path {home / 'sock'} is too long", file=sys.stderr)
+        sys.stderr.write(f"Error: the path {home / 'sock'} is too long" + "\n")
         return 1
     if (home / "log").is_dir():
-        print(f"Error: {home / 'log'} is a directory", file=sys.stderr)
+        sys.stderr.write(f"Error: {home / 'log'} is a directory" + "\n")
         return 1
     pid = alive(home)
     if pid is not None:
         phase = json.loads((home / "phase").read_text())[1]
         time.sleep(timeout / 4)
         if DEFECT == "says-locked":
-            print("Error: database is locked", file=sys.stderr)
+            sys.stderr.write("Error: database is locked" + "\n")
         elif DEFECT == "silent-hang":
-            print("Error: timed out", file=sys.stderr)
+            sys.stderr.write("Error: timed out" + "\n")
         else:
-            print(f"Error: pid {pid} hangs in phase {phase}; stop it with: stop --force", file=sys.stderr)
+            sys.stderr.write(f"Error: pid {pid} hangs in phase {phase}; stop it with: stop --force" + "\n")
         return 5
     reader, writer = os.pipe()
     home.mkdir(mode=0o700, exist_ok=True)
     with (home / "stderr").open("w") as err:
         subprocess.Popen(
             [sys.executable, __file__, str(home), "serve"],
-            env={**os.environ, "LITTLE_STATUS": str(writer)}, pass_fds=[writer], start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
-        )  # fmt: skip
+            env={**os.environ, "LITTLE_STATUS": str(writer)},
+            pass_fds=[writer],
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=err,
+        )
     os.close(writer)
     said = b""
     phase = "start"
     while True:
         if not select.select([reader], [], [], timeout)[0]:
-            print(f"Error: pid {(home / 'pid').read_text()} hangs in phase {phase}; stop it by force", file=sys.stderr)
+            sys.stderr.write(f"Error: pid {(home / 'pid').read_text()} hangs in phase {phase}; stop it by force" + "\n")
             return 5
         chunk = os.read(reader, 4096)
         said += chunk
@@ -285,13 +291,13 @@ def start(home: Path, timeout: float) -> int:
             message = json.loads(line)
             phase = message.get("phase", phase)
             if message.get("ready"):
-                print("ready" + "".join(f", quarantined: {what}" for what in message["degraded"]))
+                sys.stdout.write("ready" + "".join(f", quarantined: {what}" for what in message["degraded"]) + "\n")
                 return 0
             if "fatal" in message:
-                print(f"Error: {message['fatal']} (phase {phase})", file=sys.stderr)
+                sys.stderr.write(f"Error: {message['fatal']} (phase {phase})" + "\n")
                 return 4
         if not chunk:
-            print(f"Error: the daemon died in phase {phase}", file=sys.stderr)
+            sys.stderr.write(f"Error: the daemon died in phase {phase}" + "\n")
             return 4
 
 

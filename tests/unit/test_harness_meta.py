@@ -1,4 +1,4 @@
-"""The tables agree: markers with scenarios, declared checks with those made, capabilities with their use, docs with all."""
+"""The tables agree: markers with scenarios, declared checks with those made, capabilities with their use."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ def test_scenarios_and_faults_know_neither_a_driver_nor_pytest() -> None:
     for path, text in SOURCE.items():
         if path.parent.name in ("scenarios", "faults"):
             assert not re.search(
-                r"^\s*(?:from|import) (?:pytest\b(?!_ocap)|kernel|pytest_ocap\.drivers)", text, re.M
+                r"^\s*(?:from|import) (?:pytest\b(?!_ocap)|kernel|pytest_ocap\.drivers)", text, re.MULTILINE
             ), path

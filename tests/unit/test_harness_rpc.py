@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -82,7 +83,7 @@ def test_silence_ends_at_the_time_out(serve: Serve) -> None:
 
 def test_a_reply_that_drips_for_ever_ends_at_the_time_out(serve: Serve) -> None:
     def drip(connection: socket.socket) -> None:
-        with pytest.raises(OSError, match=r"pipe|reset"):
+        with contextlib.suppress(OSError):  # until the caller has gone
             while True:
                 connection.sendall(b" ")
                 time.sleep(0.005)

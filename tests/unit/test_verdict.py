@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,7 @@ class Mute:
 
     name = "mute"
     phases = ()
-    supports: dict[Capability, str] = {Capability.FETCH: "there is no network here"}
+    supports = MappingProxyType({Capability.FETCH: "there is no network here"})
 
 
 class Armed:
