@@ -32,8 +32,11 @@ __all__ = ["DaemonState", "StopReport", "daemon_status", "ensure_daemon", "stop_
 #: How long a process may be stopped (SIGSTOP, a debugger) before its start counts as hung, in seconds.
 STOPPED_PATIENCE = 1.0
 
-#: How long what is seen between two looks (a lock without a holder, a listener without a lock) may be a passing state.
+#: How long a lock whose text names nobody, or a ready daemon without a socket, may be a passing state, in seconds.
 SETTLING = 1.0
+
+#: How long a listener may outlast its lock: a process that is killed closes one after the other, in seconds.
+_CLOSING = 0.25
 
 #: How often a daemon is spawned before the last one's death is reported, when others start and stop daemons meanwhile.
 _ATTEMPTS = 3
@@ -213,7 +216,7 @@ class _Ensuring:
             DaemonForeignError: Who listens is not this home's daemon.
             DaemonUnresponsiveError: The daemon is ready but does not answer.
         """
-        deadline = self._clock() + SETTLING
+        deadline = self._clock() + _CLOSING
         while True:
             with Client(self._home.socket, timeout=self._timeout, clock=self._clock) as client:
                 try:
@@ -318,7 +321,7 @@ class _Ensuring:
                 answer = self._ask()
                 if answer is not None:
                     return answer
-                ending = spawned.ending(patience=0.0 if not last_attempt else SETTLING)
+                ending = spawned.ending(patience=SETTLING)
                 if not last_attempt and (ending is None or ending.exit_status == 0):
                     return None  # somebody has stopped it already
             elif not last_attempt and outcome.lost_the_race(spawned):
