@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from shells import OCAP, ROOT, on_terminal
 
 import kernel
 
-ROOT = Path(kernel.__file__).parent.parent
-OCAP = [sys.executable, "-m", "kernel.cli"]
 SOURCE = "def build_root_object(vat_powers, parameters, baggage):\n    return None\n"
 
 
@@ -184,46 +180,14 @@ def test_an_interrupt_ends_following_the_log_with_one_line_and_130(tmp_path: Pat
     assert (out, err, process.returncode) == ("", "Interrupted.\n", 130)
 
 
-def test_on_a_terminal_the_log_is_coloured_and_help_is_as_wide_as_it(tmp_path: Path) -> None:
+def test_on_a_terminal_the_log_is_coloured(tmp_path: Path) -> None:
     (tmp_path / "daemon.log").write_text('{"ts": "T", "level": "warning", "event": "e", "x": "[red]"}\n')
 
-    shown = on_terminal("--home", str(tmp_path), "daemon", "logs")
+    command = [*OCAP, "--home", str(tmp_path), "daemon", "logs"]
+    shown = on_terminal(command, environment(TERM="xterm-256color", NO_COLOR=""), tmp_path)
 
     assert "\x1b[33m" in shown
     assert "T warning e x=[red]" in shown
-
-
-def on_terminal(*words: str) -> str:
-    """Give what the command shows on a terminal, standard error included."""
-    leader, follower = pty.openpty()
-    try:
-        process = subprocess.Popen(
-            [*OCAP, *words],
-            env=environment(TERM="xterm-256color", NO_COLOR=""),
-            stdin=follower,
-            stdout=follower,
-            stderr=follower,
-        )
-        os.close(follower)
-        return read_terminal(leader, process)
-    finally:
-        os.close(leader)
-
-
-def read_terminal(leader: int, process: subprocess.Popen[bytes]) -> str:
-    shown = b""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if select.select([leader], [], [], 0.05)[0]:
-            try:
-                data = os.read(leader, 65536)
-            except OSError:  # what Linux says when the last process has closed the terminal
-                break
-            shown += data
-        elif process.poll() is not None:
-            break
-    process.wait(timeout=30)
-    return shown.decode().replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
