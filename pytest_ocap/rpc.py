@@ -22,7 +22,7 @@ MAX_REPLY_BYTES = 64 * 1024 * 1024
 
 
 def call(path: Path, method: str, params: Any, *, timeout: float) -> Outcome:
-    """Send one request; give its result as ``value``, or the error's message as ``text`` and ``data.code`` as ``code``."""
+    """Send one request; ``value`` is its result, or on an error ``text`` its message and ``code`` its ``data.code``."""
     clock = Clock()
     began = clock.now()
 

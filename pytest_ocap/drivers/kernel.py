@@ -116,9 +116,9 @@ class KernelDriver:
     def fetch(self, home: Path, url: str, *, timeout: float) -> Outcome:
         """Launch from the URL, which makes the daemon fetch it; the code is that of the launch's cause."""
         outcome = self.launch(home, url, timeout=timeout)
-        data = outcome.value.get("data") if isinstance(outcome.value, dict) else None
-        cause = data.get("cause") if isinstance(data, dict) else None
-        return outcome if outcome.ok or cause is None else replace(outcome, code=str(cause))
+        if outcome.code != "launch-failed":
+            return outcome
+        return replace(outcome, code=outcome.value["data"].get("cause", outcome.code))
 
     def socket(self, home: Path) -> Path:
         """Give ``daemon.sock``."""
