@@ -76,7 +76,7 @@ def test_a_project_that_does_not_use_it_sees_and_pays_nothing(
         """
     )
     project.environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
-    quiet = project.pytester.runpytest_subprocess("-p", "pytest_ocap", "-p", "no:cacheprovider")
+    quiet = project.pytester.runpytest_subprocess("-p", "pytest_ocap", "-p", "no:cacheprovider", "--no-header")
     quiet.assert_outcomes(passed=1)
     quiet.stdout.no_fnmatch_line("*ocap*")
 
