@@ -27,16 +27,30 @@ _STATES = {
 
 def start(args: Namespace) -> int:
     """Carry out ``ocap daemon start``."""
-    options = ("--require-confinement",) if args.require_confinement else ()
+    options = daemon_options(args)
     state = ensured(args, timeout=args.timeout, options=options)
     if args.json:
         say_json(state._asdict())
         return 0
     if not state.started:
-        note(f"already running: pid {state.pid}")
+        note(f"already running: pid {state.pid}" + (", with the options that it was started with" if options else ""))
     say(state.socket)
     note(ready_text(state.quarantined))
     return 0
+
+
+def daemon_options(args: Namespace) -> list[str]:
+    """Give the options that a daemon has to be started with; those left out are the daemon's to choose."""
+    options = ["--require-confinement"] if args.require_confinement else []
+    given = {
+        "--init-timeout": args.init_timeout,
+        "--delivery-timeout": args.delivery_timeout,
+        "--log-level": args.log_level,
+    }
+    for name, value in given.items():
+        if value is not None:
+            options += [name, str(value)]
+    return options
 
 
 def stop(args: Namespace) -> int:

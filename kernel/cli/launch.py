@@ -10,7 +10,6 @@ import stat
 
 from kernel.cli.messages import plain_value
 from kernel.cli.output import say, say_json, to_json
-from kernel.cli.parser import resolve_launch_path
 from kernel.cli.session import call
 from kernel.config import absolute_bundle_spec, parse_cluster_config, read_cluster_config, single_vat_config
 from kernel.errors import UsageError
@@ -21,11 +20,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 _HEAD_BYTES = 4096
+_DIGESTS = ("sha256-", "sha384-", "sha512-")
 
 
 def launch(args: Namespace) -> int:
     """Carry out ``ocap subcluster launch``."""
-    resolve_launch_path(args)
+    resolve_path(args)
     config = cluster_config(args)
     result = call(args, "launchSubcluster", {"config": config}, waiting=f"launching {args.path}")
     if args.json:
@@ -36,6 +36,18 @@ def launch(args: Namespace) -> int:
     if answer is not None and answer[0] is not None:
         say(f"bootstrap answered {to_json(answer[0])}")
     return 0
+
+
+def resolve_path(args: Namespace) -> None:
+    """Give ``PATH`` back what a bare ``--integrity`` in front of it has swallowed.
+
+    Raises:
+        UsageError: There is no ``PATH``.
+    """
+    if args.path is None and args.integrity and not args.integrity.startswith(_DIGESTS):
+        args.path, args.integrity = args.integrity, ""
+    if args.path is None:
+        args.parser.error("the following arguments are required: PATH")
 
 
 def cluster_config(args: Namespace) -> dict[str, Any]:

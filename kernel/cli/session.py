@@ -11,6 +11,7 @@ from kernel.errors import ConnectionLostError, NotRunningError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
     from typing import Any
 
     from kernel.daemon.ensure import DaemonState
@@ -155,7 +156,7 @@ class _Watch:
             raise outcome.stuck(self._home, self.pid, "ready", now - self._stopped_since, stopped=True, ready=True)
 
 
-def ensured(args: Namespace, *, timeout: float = 30.0, options: tuple[str, ...] = ()) -> DaemonState:
+def ensured(args: Namespace, *, timeout: float = 30.0, options: Sequence[str] = ()) -> DaemonState:
     """Start the daemon unless it runs, and wait until it is ready.
 
     Raises:

@@ -77,6 +77,19 @@ def test_starting_twice_is_starting_once(shell: Shell) -> None:
     assert (state["pid"], state["started"], state["state"]) == (pid, False, "ready")
 
 
+def test_a_vat_may_take_as_long_as_the_daemon_was_told(shell: Shell) -> None:
+    (shell.folder / "slow.py").write_text(
+        "def build_root_object(vat_powers, parameters, baggage):\n    while True:\n        pass\n"
+    )
+    shell.ocap("bundle", "slow.py")
+    shell.ocap("daemon", "start", "--init-timeout", "0.5", "--delivery-timeout=7", "--log-level", "error")
+
+    failed = shell.ocap("subcluster", "launch", "slow.bundle", code=1)
+
+    assert "0.5 s" in failed.stderr
+    assert shell.ocap("daemon", "logs", "--level", "info").stdout == ""
+
+
 def test_restart_is_a_new_daemon_with_the_old_state(shell: Shell) -> None:
     shell.ocap("daemon", "start")
     root = shell.launch("c1.bundle")

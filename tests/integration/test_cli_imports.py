@@ -77,6 +77,8 @@ def test_help_imports_only_the_grammar(words: list[str]) -> None:
         "kernel.cli.logtext",
         "kernel.cli.output",
         "kernel.cli.parser",
+        "kernel.cli.parser_daemon",
+        "kernel.cli.parser_subcluster",
     }
 
 

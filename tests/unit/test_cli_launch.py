@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kernel.bundle import build_bundle, sri
-from kernel.cli.launch import cluster_config, is_configuration
-from kernel.cli.parser import parse, resolve_launch_path
+from kernel.cli.launch import cluster_config, is_configuration, resolve_path
+from kernel.cli.parser import parse
 from kernel.errors import BundleMissingError, ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def config_of(*words: str) -> dict[str, Any]:
     args = parse(["subcluster", "launch", *words])
-    resolve_launch_path(args)
+    resolve_path(args)
     return cluster_config(args)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kernel.cli.parser import build_parser, parse, resolve_launch_path
+from kernel.cli.launch import resolve_path
+from kernel.cli.parser import build_parser, parse
 from kernel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def test_what_is_not_understood_is_named(words: list[str], says: str) -> None:
 )
 def test_a_bare_integrity_does_not_swallow_the_path(words: list[str], path: str, integrity: str | None) -> None:
     args = parse(["subcluster", "launch", *words])
-    resolve_launch_path(args)
+    resolve_path(args)
 
     assert (args.path, args.integrity) == (path, integrity)
 
@@ -155,7 +156,7 @@ def test_a_launch_needs_a_path(words: list[str]) -> None:
     args = parse(["subcluster", "launch", *words])
 
     with pytest.raises(UsageError, match="required: PATH"):
-        resolve_launch_path(args)
+        resolve_path(args)
 
 
 def test_repair_takes_a_bundle_for_each_of_several_vats() -> None:
