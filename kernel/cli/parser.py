@@ -47,12 +47,32 @@ def parse(argv: list[str]) -> argparse.Namespace:
     args, rest = build_parser().parse_known_args(argv)
     if not getattr(args, "handler", None):
         args.parser.error("a command is missing")
-    if rest and getattr(args, "takes_rest", False) and not any(word.startswith("-") for word in rest):
+    if rest and getattr(args, "takes_rest", False):
         # argparse gives up a list of words at the first option in the middle of it.
-        args.args.extend(rest)
-    elif rest:
+        words, separator, others = _split(rest)
+        if not any(word.startswith("-") and not _is_number(word) for word in words):
+            args.args.extend(words + others)
+            return args
+        rest = words + separator + others
+    if rest:
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     return args
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """Give the words before a ``--``, the ``--`` if there is one, and those after it, which are never options."""
+    if "--" not in words:
+        return words, [], []
+    index = words.index("--")
+    return words[:index], ["--"], words[index + 1 :]
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def build_parser() -> Parser:

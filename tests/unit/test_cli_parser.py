@@ -84,6 +84,8 @@ def test_the_home_may_stand_before_or_after_the_command(words: list[str], home: 
         (["ko4", "m", "a", "--timeout", "3", "b"], ["a", "b"], False),
         (["--", "ko4", "m", "--json"], ["--json"], False),
         (["ko4", "m", ""], [""], False),
+        (["ko4", "m", "a", "--json", "-1", "-2.5"], ["a", "-1", "-2.5"], True),
+        (["ko4", "m", "a", "--json", "b", "--", "--c"], ["a", "b", "--c"], True),
     ],
 )
 def test_options_may_stand_among_the_arguments_of_a_message(
@@ -116,6 +118,7 @@ def test_options_may_stand_among_the_arguments_of_a_message(
         (["daemon", "queueMessage", "ko04", "m"], "'ko04' is not a kref"),
         (["daemon", "queueMessage", "ko4"], "required: METHOD"),
         (["daemon", "queueMessage", "ko4", "m", "--loud"], "unrecognized arguments: --loud"),
+        (["daemon", "queueMessage", "ko4", "m", "--json", "--loud", "--", "x"], "unrecognized arguments: --loud -- x"),
         (["subcluster", "show", "2"], "'2' is not a subcluster id"),
         (["subcluster", "repair", "s1", "--bundle", "main"], "'main' is not of the form VAT=PATH"),
         (["subcluster", "repair", "s1", "--bundle", "main="], "'main=' is not of the form VAT=PATH"),
