@@ -18,7 +18,7 @@ from kernel.daemon.client import Client
 from kernel.daemon.lock import hold_briefly, inspect_lock, remove_pid_file
 from kernel.daemon.process import ProcessId, is_alive, monotonic, send_signal, state_of
 from kernel.daemon.spawn import reap
-from kernel.errors import NotRunningError, OcapError, StopError
+from kernel.errors import NotRunningError, OcapError, RequestTimeoutError, StopError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,8 +115,15 @@ class _Stopping:
     def _ask(self, process: ProcessId, deadline: float) -> bool:
         """Ask the daemon to shut down; say whether it said that it would."""
         patience = max(deadline - self._clock(), 0.1)
+
+        def give_up_when_stopped() -> None:
+            if state_of(process.pid) in ("T", "t"):
+                raise RequestTimeoutError("its process is stopped and does not answer")
+
         try:
-            with Client(self._home.socket, timeout=patience, clock=self._clock) as client:
+            with Client(
+                self._home.socket, timeout=patience, while_waiting=give_up_when_stopped, clock=self._clock
+            ) as client:
                 listener = client.peer_pid()
                 if listener is not None and listener != process.pid:
                     self._steps.append(f"did not ask pid {listener}, which listens on the socket but is not the daemon")
@@ -126,7 +133,7 @@ class _Stopping:
             self._steps.append("could not ask it over the socket: nothing listens there")
             return False
         except OcapError as error:
-            self._steps.append(f"asked it to shut down over the socket: {error.message}")
+            self._steps.append(f"asked it to shut down over the socket, in vain: {error.message}")
             return not is_alive(process)
         self._steps.append("asked it to shut down over the socket")
         return True

@@ -137,9 +137,7 @@ def test_a_daemon_killed_in_any_phase_is_reported_once_and_the_next_start_recove
     assert len(records(home, level="fatal")) == 1
 
 
-def test_a_death_that_nobody_saw_is_reported_by_the_next_caller(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_death_that_nobody_saw_is_reported_by_the_next_caller(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.create()
     command = [sys.executable, "-m", "kernel.daemon", "--home", home.path]
     done = subprocess.run(command, env={**os.environ, "OCAP_FAILPOINT": "restore=kill"}, check=False)
@@ -273,7 +271,9 @@ def test_a_failure_in_the_logs_own_setup_is_in_the_log_nevertheless(home: Home, 
 def test_a_signal_during_the_start_ends_it_and_is_recorded_as_such(
     home: Home, sabotage: Saboteur, number: signal.Signals
 ) -> None:
-    sabotage.before_import_of("kernel.engine", f"import os; os.kill(os.getpid(), {int(number)}); import time; time.sleep(60)")
+    sabotage.before_import_of(
+        "kernel.engine", f"import os; os.kill(os.getpid(), {int(number)}); import time; time.sleep(60)"
+    )
     error = failed_start(home)
     assert error.data["error"]["code"] == "start-interrupted"
     assert number.name in error.message
