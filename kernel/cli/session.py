@@ -78,10 +78,12 @@ def _explain(home: Home, listener: int | None, error: OcapError) -> None:
     """
     from kernel.daemon import outcome
     from kernel.daemon.lock import inspect_lock
+    from kernel.daemon.process import state_of
 
     lock = inspect_lock(home.lock)
     if listener is not None:
-        if lock.info is None or lock.info.pid != listener:
+        # A daemon that died in the middle of the call, and was replaced at once, is no stranger.
+        if state_of(listener) is not None and (lock.info is None or lock.info.pid != listener):
             raise outcome.foreign_listener(home, listener) from error
         return
     if not lock.held:
