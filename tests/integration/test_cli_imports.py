@@ -39,7 +39,7 @@ HEAVY = {
 }
 _PROBE = """\
 import json, sys
-before = set(sys.modules)  # what the interpreter and its site packages bring along
+before = set(sys.modules)
 from kernel.cli import main
 try:
     main(sys.argv[1:])
@@ -50,9 +50,9 @@ print(json.dumps(sorted(set(sys.modules) - before)), file=sys.stderr)
 
 
 def imported(*words: str) -> set[str]:
-    """Give the modules that a command imports."""
+    """Give the modules that a command imports, in an interpreter that has not been given any by its site packages."""
     done = subprocess.run(
-        [sys.executable, "-c", _PROBE, *words],
+        [sys.executable, "-S", "-c", _PROBE, *words],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
