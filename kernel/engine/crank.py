@@ -127,17 +127,21 @@ class Crank:
             self._router.work_for(self._vat_id)
 
     def _resolve(self, resolutions: object) -> None:
+        settled: dict[int, Settlement] = {}
         for resolution in resolutions if isinstance(resolutions, list) else [resolutions]:
             if not isinstance(resolution, list) or len(resolution) != 3:
                 raise VatProtocolError("the vat sent a malformed resolution", remedy="Its code is broken.")
             vpid, rejected, value = resolution
             ref = self._promise(vpid)
-            promise = self._store.promises.get(ref.number)
+            promise = self._store.promises.get(ref.number) if ref.number not in settled else None
             if promise is None or promise.state != "unresolved" or promise.decider != self._vat_id:
                 raise VatProtocolError(f"the vat resolved {vpid}, which is not its to resolve")
             body, slots = self._capdata(value)
-            self._store.references.delete_promise_entry(self._vat_id, ref.number)
-            self._router.resolve(ref.number, Settlement(bool(rejected), body, slots))
+            settled[ref.number] = Settlement(bool(rejected), body, slots)
+        # Only now are the names given up: the values of promises that are resolved together may mention each other.
+        for number, settlement in settled.items():
+            self._store.references.delete_promise_entry(self._vat_id, number)
+            self._router.resolve(number, settlement)
 
     def _baggage_set(self, key: object, value: object) -> None:
         if not isinstance(key, str):
