@@ -333,7 +333,7 @@ class _Ensuring:
 
     def _await_ready(self, spawned: Spawned) -> None:
         watch = _Watch(self._home, self._timeout, self._clock)
-        while not spawned.ready and not spawned.ended:
+        while not (spawned.ready or spawned.ended or spawned.fatal):
             for phase, progress in spawned.wait(min(0.1, self._timeout)):
                 watch.moved()
                 if phase is not None:

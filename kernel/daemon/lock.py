@@ -150,6 +150,13 @@ class DaemonLock:
         """Say whether the lock is held by this object."""
         return self._fd >= 0
 
+    def is_in_place(self) -> bool:
+        """Say whether the lock's name still leads to it; when not, the home has been removed or replaced."""
+        try:
+            return self.held and _same_file(self._fd, self.path)
+        except OSError:
+            return True  # it cannot be told, so nothing is said against it
+
     def release(self) -> None:
         """Let the lock go; idempotent.  The text stays for the next start to read."""
         if self._fd >= 0:
@@ -193,7 +200,7 @@ def describe_holders(path: str) -> str:
     """Name the processes that hold the lock, as far as the system tells (``/proc/locks``)."""
     try:
         inode = os.stat(path).st_ino
-        with open("/proc/locks", encoding="ascii", errors="replace") as file:
+        with open("/proc/locks", encoding="utf-8", errors="replace") as file:
             lines = [line.split() for line in file]
     except OSError:
         return "a process that cannot be named"
@@ -228,7 +235,7 @@ def write_pid_file(path: str, pid: int) -> None:
 def remove_pid_file(path: str, pid: int | None = None) -> bool:
     """Remove the pid file when it names that pid (any pid when None); say whether it was removed."""
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read(64).strip()
         if pid is None or text == str(pid):
             os.unlink(path)
@@ -285,7 +292,7 @@ def _same_file(fd: int, path: str) -> bool:
     """Say whether the name still leads to the file that was locked: somebody may have replaced the whole home."""
     try:
         mine, named = os.fstat(fd), os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return (mine.st_dev, mine.st_ino) == (named.st_dev, named.st_ino)
 

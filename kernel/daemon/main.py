@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 #: How long requests under way may take to be answered when the daemon stops, in seconds.
 DRAIN_SECONDS = 1.0
 
+#: How often the daemon looks whether its home is still there, in seconds.
+HOME_WATCH_SECONDS = 3.0
+
 #: How often progress within a phase is announced at most, in seconds.
 _PROGRESS_INTERVAL = 0.05
 
@@ -256,9 +259,19 @@ class Daemon:
     def serve(self) -> None:
         """Serve until somebody asks for the end; raises what nobody handled."""
         assert self._loop is not None
+        self._watch_home()
         self._loop.run_forever()
         if self._unhandled is not None:
             raise self._unhandled
+
+    def _watch_home(self) -> None:
+        """Stop when the home has been removed or replaced: nobody could find this daemon any more."""
+        assert self._loop is not None
+        assert self._lock is not None
+        if not self._lock.is_in_place():
+            self._stop("the home directory was removed or replaced")
+        else:
+            self._loop.call_later(HOME_WATCH_SECONDS, self._watch_home)
 
     def daemon_facts(self) -> dict[str, Any]:
         """Give the ``daemon`` part of ``getStatus``, without ``state``."""

@@ -14,6 +14,7 @@ from kernel.daemon.fatal import EVENT
 from kernel.daemon.lock import READY, STOPPING, describe_holders
 from kernel.daemon.log import append_record, read_records, tail
 from kernel.daemon.process import is_alive, name_of
+from kernel.daemon.spawn import Ending
 from kernel.errors import (
     DaemonDiedError,
     DaemonForeignError,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from kernel.daemon.home import Home
     from kernel.daemon.lock import LockInfo
     from kernel.daemon.process import ProcessId
-    from kernel.daemon.spawn import Ending, Spawned
+    from kernel.daemon.spawn import Spawned
 
 #: How many of the log's last lines an error carries.
 LOG_TAIL = 20
@@ -53,7 +54,7 @@ def code_of(record: dict[str, Any]) -> str | None:
 def died(home: Home, spawned: Spawned) -> OcapError:
     """Say how a daemon that this process spawned died during its start."""
     ending = spawned.ending()
-    if ending is None:
+    if ending is None and spawned.fatal is None:
         return DaemonHungError(
             f"The daemon (pid {spawned.pid}) closed its status pipe in phase {spawned.phase or 'spawn'}, but goes on.",
             remedy=f"Run {command(home, 'daemon stop --force')}, then start again.",
@@ -62,8 +63,12 @@ def died(home: Home, spawned: Spawned) -> OcapError:
         )
     record = spawned.fatal or fatal_of(home, spawned.identity)
     if record is None:
-        record = _report_death(home, spawned, ending)
-    return _died_error(home, spawned.pid, spawned.phase, record, ending, spawned.stderr)
+        record = _report_death(home, spawned, ending or Ending(None, None))
+    error = _died_error(home, spawned.pid, spawned.phase, record, ending, spawned.stderr)
+    if ending is None:
+        error.data["stillRunning"] = True
+        error.remedy = f"Its process does not end: run {command(home, 'daemon stop --force')}.  {error.remedy}"
+    return error
 
 
 def failed_elsewhere(home: Home, info: LockInfo) -> OcapError:

@@ -33,7 +33,7 @@ def monotonic() -> float:
 def boot_id() -> str:
     """Give the id of this boot of the machine, empty where there is none."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             return file.read().strip()
     except OSError:
         return ""

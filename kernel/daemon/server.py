@@ -96,7 +96,12 @@ class Server:
                 self._accept_failed(error)
                 return
             client.setblocking(False)
-            refusal = self._refusal(client)
+            try:
+                refusal = self._refusal(client)
+            except OSError as error:  # the system does not tell who it is
+                self._log.warning("rpc.peer_unknown", error=describe(error))
+                client.close()
+                continue
             if refusal is not None:
                 _say_and_close(client, refusal)
                 continue

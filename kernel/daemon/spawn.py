@@ -101,7 +101,7 @@ class Spawned:
         elif "fatal" in message:
             self.fatal = message["fatal"]
 
-    def ending(self, patience: float = 5.0, clock: Callable[[], float] = monotonic) -> Ending | None:
+    def ending(self, patience: float = 3.0, clock: Callable[[], float] = monotonic) -> Ending | None:
         """Wait for the process to end and say how; None when it goes on in spite of its closed pipe."""
         deadline = clock() + patience
         pause = 0.0005

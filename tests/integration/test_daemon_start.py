@@ -280,6 +280,23 @@ def test_a_signal_during_the_start_ends_it_and_is_recorded_as_such(
     assert error.data["exitStatus"] == 128 + number
 
 
+def test_a_cause_is_told_at_once_though_the_process_does_not_end(home: Home, sabotage: Saboteur) -> None:
+    sabotage.before_import_of(
+        "kernel.store",
+        """
+        import time
+        import kernel.daemon.main as main
+        main.Daemon._close_kernel = lambda self: time.sleep(600)
+        raise RuntimeError("the cause")
+        """,
+    )
+    with pytest.raises(DaemonDiedError, match="the cause") as caught:
+        ensure_daemon(home, timeout=60)
+    assert caught.value.data["stillRunning"]
+    assert "daemon stop --force" in str(caught.value.remedy)
+    assert stop_daemon(home, force=True).how == "sigkill"
+
+
 def test_options_and_failpoints_that_are_wrong_are_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DaemonDiedError, match="--init-timeout"):
         ensure_daemon(home, options=["--init-timeout", "soon"])

@@ -170,6 +170,16 @@ def test_a_start_right_after_a_stop_finds_everything_free(home: Home) -> None:
     assert len(pids) == 4
 
 
+def test_a_daemon_whose_home_is_removed_ends_by_itself_and_leaves_a_new_home_alone(home: Home) -> None:
+    pid = ensure_daemon(home).pid
+    os.rename(home.path, f"{home.path}-moved")
+    successor = ensure_daemon(home).pid
+    eventually(lambda: identify(pid) is None)
+    assert identify(successor) is not None
+    with Client(home.socket) as client:
+        assert client.call("ping") == "pong"
+
+
 def test_a_full_disk_does_not_keep_a_daemon_from_stopping(home: Home, sabotage: Saboteur) -> None:
     sabotage.before_import_of(
         "kernel.daemon.methods",
