@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from shells import OCAP, Shell, shell_in
+from shells import OCAP, Shell, interruptible, shell_in
 
 from kernel.daemon.lock import inspect_lock
 
@@ -45,13 +45,8 @@ def test_a_quick_start_on_a_terminal_shows_only_how_it_ended(shell: Shell) -> No
 
 
 def test_an_interrupted_start_says_so_and_that_the_daemon_may_go_on(shell: Shell) -> None:
-    with subprocess.Popen(
-        [*OCAP, "daemon", "start"],
-        env={**shell.environment, "OCAP_FAILPOINT": "restore=hang"},
-        cwd=shell.folder,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    hanging = {**shell.environment, "OCAP_FAILPOINT": "restore=hang"}
+    with interruptible([*OCAP, "daemon", "start"], hanging, shell.folder) as process:
         wait_for_phase(shell, "restore")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)

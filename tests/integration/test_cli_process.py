@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from shells import OCAP, ROOT, on_terminal
+from shells import OCAP, ROOT, interruptible, on_terminal
 
 import kernel
 
@@ -166,9 +166,7 @@ def test_an_output_that_cannot_be_written_is_told(words: list[str]) -> None:
 def test_an_interrupt_ends_following_the_log_with_one_line_and_130(tmp_path: Path) -> None:
     (tmp_path / "daemon.log").write_text('{"ts": "T", "level": "info", "event": "first"}\n')
     command = [*OCAP, "--home", str(tmp_path), "daemon", "logs", "--follow"]
-    with subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with interruptible(command, environment(), tmp_path) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "T info    first\n"
         with (tmp_path / "daemon.log").open("a") as log:

@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -114,6 +115,25 @@ def shell_in(folder: Path) -> Iterator[Shell]:
         yield shell
     finally:
         shell.ocap("daemon", "stop", "--force")
+
+
+@contextmanager
+def interruptible(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a command that takes SIGINT, even when whoever runs the tests in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def on_terminal(command: Sequence[str], environment: Mapping[str, str], folder: Path, typed: str = "") -> str:
