@@ -94,8 +94,8 @@ def examine(store_path: str, bundles_dir: str, *, live: bool = False) -> dict[st
 
 
 def _examine(copy: str, bundles_dir: str, log: ListLog) -> dict[str, Any]:
-    loop = Loop()
     store = Store.open(copy)
+    loop = Loop()
     try:
         findings = [_damage(line) for line in store.check()]
         kernel = Kernel(store, loop=loop, log=log, bundles_dir=bundles_dir)
