@@ -7,7 +7,9 @@ it in must not depend on them.
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="confinement uses seccomp, which Linux has"
 )
+
+ROOT = Path(__file__).resolve().parents[2]
 
 ESCAPES = '''
     from kernel.vat import Exo
@@ -119,16 +123,16 @@ REFUSED = {
     "map executable memory": "check(libc.mmap(0, 4096, 7, 34, -1, 0))",
     "make memory executable": "check(libc.mprotect(ctypes.c_void_p(page), 4096, 7))",
     "load a program into the kernel": "check(libc.syscall(321, 0, 0, 0))",
-    "load a library": "ctypes.CDLL('libsqlite3.so.0')",
-    "import a module from the disk": "builtins.__import__('sqlite3')",
+    "load a library": "ctypes.CDLL('libnothing.so.0')",
+    "import a module from the disk": "builtins.__import__('wave')",
 }
 """What to try, in the worker's own modules; ``check`` raises the error of a C function that failed."""
 
 SAID_OTHERWISE = {
     "start a thread": ("RuntimeError", "can't start new thread"),
     "set a timer signal": ("itimer_error", "[Errno 1] Operation not permitted"),
-    "load a library": ("OSError", "libsqlite3.so.0: cannot open shared object file: Operation not permitted"),
-    "import a module from the disk": ("ModuleNotFoundError", "No module named 'sqlite3'"),
+    "load a library": ("OSError", "libnothing.so.0: cannot open shared object file: Operation not permitted"),
+    "import a module from the disk": ("ModuleNotFoundError", "No module named 'wave'"),
     "look a host up": ("gaierror", ""),
     "raise a resource limit": ("ValueError", "not allowed to raise maximum limit"),
     "lift the limit on memory": ("ValueError", "not allowed to raise maximum limit"),
@@ -382,6 +386,51 @@ def test_where_pyseccomp_is_missing_workers_run_unconfined_and_say_so(monkeypatc
     expected = confinement.expected_confinement()
     assert expected.state == "none"
     assert expected.reason == "the Python package pyseccomp is not installed"
+    loop = Loop()
     with pytest.raises(ConfinementError, match="cannot be confined") as caught:
-        WorkerPool(Loop(), NullLog(), require_confinement=True)
+        WorkerPool(loop, NullLog(), require_confinement=True)
+    loop.close()
     assert caught.value.remedy == expected.remedy
+
+
+def test_on_a_platform_without_seccomp_nothing_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    expected = confinement.expected_confinement()
+    assert expected.state == "none"
+    assert expected.reason == "workers are confined by seccomp, which darwin does not have"
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ("confine._compile = fail(ImportError('no such module'))", "pyseccomp cannot be imported: no such module"),
+        (
+            "confine._compile = fail(OSError('libseccomp.so.2: not found'))",
+            "libseccomp cannot be used: libseccomp.so.2",
+        ),
+        ("confine._compile = lambda: ALLOW_ALL", "does not work here: the filter let a file be opened"),
+        ("confine._compile = lambda: b'?' * 8", "does not work here: [Errno 22] prctl(22): Invalid argument"),
+        ("confine._compile = lambda: KILL_ALL", "does not work here: the probe ended with wait status"),
+    ],
+)
+def test_a_filter_that_does_not_do_what_it_should_is_not_used(broken: str, reason: str) -> None:
+    program = f"""
+import struct
+from kernel.workers import confine
+
+def fail(error):
+    def failing():
+        raise error
+    return failing
+
+ALLOW_ALL = struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000)
+KILL_ALL = struct.pack("HBBI", 0x06, 0, 0, 0x80000000)
+{broken}
+filter_, found = confine.compile_filter()
+assert filter_ is None
+assert found.state == "none"
+assert found.remedy
+print(found.reason)
+"""
+    said = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert reason in said
