@@ -115,6 +115,7 @@ class Client:
             ConnectionLostError: The connection ended before the answer; whether the call took effect is unknown.
             RequestTimeoutError: No answer in time; whether the call took effect is unknown.
             DaemonForeignError: What listens does not speak the protocol.
+            RpcError: The parameters are not JSON; nothing was sent.
             OcapError: The daemon's own answer, as its own class; ``data["rpcCode"]`` has its JSON-RPC code.
         """
         deadline = self._clock() + self._timeout
@@ -125,6 +126,9 @@ class Client:
         self._last_id += 1
         try:
             request = request_line(self._last_id, method, params if isinstance(params, dict) else list(params))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise RpcError(f"The parameters of {method} are not JSON: {error}.", method=method) from error
+        try:
             answered_early = self._send(self._socket, request, deadline, method)
             answer = self._receive(self._socket, deadline, method, answered_early)
         except BaseException:

@@ -38,7 +38,7 @@ SETTLING = 1.0
 #: How long a listener may outlast its lock: a process that is killed closes one after the other, in seconds.
 _CLOSING = 0.25
 
-#: How often a daemon is spawned before the last one's death is reported, when others start and stop daemons meanwhile.
+#: How often a daemon of ours may be ready and gone again (others stop it meanwhile) before that is reported.
 _ATTEMPTS = 3
 
 _POLL = 0.02
@@ -151,13 +151,13 @@ class _Ensuring:
         self._options = options
         self._clock = clock
         self._began = clock()
+        self._gone_again = 0
         self._unexplained_since: float | None = None
         self._last_phase: tuple[str, tuple[int, int] | None] | None = None
 
     def run(self) -> DaemonState:
         reap()
         self._home.create()
-        attempts = 0
         while True:
             answer = self._ask()
             if answer is not None:
@@ -165,8 +165,7 @@ class _Ensuring:
             lock = inspect_lock(self._home.lock)
             if not lock.held:
                 outcome.report_unreported_death(self._home, lock.info)
-                attempts += 1
-                status = self._start(last_attempt=attempts >= _ATTEMPTS)
+                status = self._start()
                 if status is not None:
                     return self._state(status, started=True)
                 continue
@@ -308,7 +307,7 @@ class _Ensuring:
 
     # --- a daemon of our own ---
 
-    def _start(self, *, last_attempt: bool) -> dict[str, Any] | None:
+    def _start(self) -> dict[str, Any] | None:
         """Spawn a daemon and wait for it; give its status, or None when somebody else's came first.
 
         Raises:
@@ -322,9 +321,10 @@ class _Ensuring:
                 if answer is not None:
                     return answer
                 ending = spawned.ending(patience=SETTLING)
-                if not last_attempt and (ending is None or ending.exit_status == 0):
+                self._gone_again += 1
+                if self._gone_again < _ATTEMPTS and (ending is None or ending.exit_status == 0):
                     return None  # somebody has stopped it already
-            elif not last_attempt and outcome.lost_the_race(spawned):
+            elif outcome.lost_the_race(spawned):
                 spawned.ending()
                 return None
             raise outcome.died(self._home, spawned)

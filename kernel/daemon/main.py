@@ -60,6 +60,7 @@ def run(arguments: list[str]) -> int:
     0 for a graceful end, 128 + n for signal n during the start, else the exit code of the error (1 as a rule).
     """
     os.umask(0o077)
+    faulthandler.enable(2)  # at first the caller's pipe, from phase `log` on the log
     daemon = Daemon()
     try:
         daemon.start(arguments)
@@ -150,7 +151,6 @@ class Daemon:
             self._reporter.terminal_fd = os.dup(2)  # a person's terminal; the log takes the place of descriptor 2
         log = DaemonLog(home.log, stderr_fd=2, level=options.log_level)
         log.open()
-        faulthandler.enable(2)
         self._log = self._reporter.log = log
         previous = self._lock.previous if self._lock is not None else None
         log.info("daemon.starting", pid=os.getpid(), version=__version__, home=home.path)

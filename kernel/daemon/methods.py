@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kernel.config import parse_cluster_config
 from kernel.daemon.rpc import INVALID_PARAMS, METHOD_NOT_FOUND, RpcFaultError, json_type
-from kernel.errors import ConfigError, RefError, RpcError
+from kernel.errors import ConfigError, RefError, RpcError, UsageError
 from kernel.refs import parse_kref, parse_subcluster_id, parse_vat_id
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ async def call_method(service: Service, name: str, params: list[Any] | dict[str,
     arguments = bind(name, method, params)
     try:
         return await method.call(service, arguments)
-    except (ConfigError, RefError) as error:  # the parameters had the right types, but not the right form
+    except (ConfigError, RefError, UsageError) as error:  # the parameters had the right types, but not the right form
         raise RpcFaultError(INVALID_PARAMS, error) from error
 
 

@@ -94,16 +94,20 @@ class LineBuffer:
 def parse_line(line: bytes) -> list[Any] | dict[str, Any] | Any:
     """Read one line as JSON (RpcFaultError -32700 when it is not JSON in UTF-8)."""
     try:
-        return json.loads(line.decode("utf-8"))
+        return json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         reason = f"it is not UTF-8 (byte {error.start})"
     except json.JSONDecodeError as error:
         reason = f"{error.msg} at character {error.pos}"
     except RecursionError:
         reason = "it is nested too deeply"
-    except ValueError as error:  # integers of more digits than the interpreter converts
+    except ValueError as error:  # NaN, and integers of more digits than the interpreter converts
         reason = str(error)
     raise RpcFaultError(PARSE_ERROR, RpcError(f"The line is not JSON: {reason}.", remedy="Send one JSON text a line."))
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def parse_request(value: object) -> Request:
@@ -169,7 +173,8 @@ def fault(request_id: RequestId, rpc_code: int, error: OcapError) -> dict[str, A
 def encode(answer: object) -> bytes:
     """Give a request, an answer or a batch of them as a line.
 
-    Lone surrogates are escaped, as JSON allows.
+    Lone surrogates are escaped, as JSON allows; numbers that JSON does not have (NaN, infinities) are a ValueError, and
+    other values a TypeError.
     """
-    text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode("utf-8", "backslashreplace") + b"\n"

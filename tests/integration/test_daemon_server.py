@@ -55,7 +55,7 @@ class Served:
             await self.gate
             return "waited"
         if method == "not-json":
-            return object()
+            return [object(), float("inf")][len(params)]
         if method == "defect":
             raise ZeroDivisionError("a defect of ours")
         raise NotFoundError("there is no such thing", vatId="v9", remedy="Look again.")
@@ -166,6 +166,7 @@ def test_a_request_without_an_id_is_answered_with_null(raw: Raw) -> None:
         (b'{"id": 1, "method": "echo", "params": 7}\n', -32602),
         (b'{"id": 1, "method": "defect"}\n', -32603),
         (b'{"id": 1, "method": "not-json"}\n', -32603),
+        (b'{"id": 1, "method": "not-json", "params": [1]}\n', -32603),
     ],
 )
 def test_a_wrong_line_is_answered_and_the_connection_lives_on(raw: Raw, line: bytes, code: int) -> None:
@@ -395,6 +396,15 @@ def test_what_waits_can_be_ended_by_whoever_watches(served: Served) -> None:
 
     with Client(served.path, while_waiting=give_up) as client, pytest.raises(OcapError, match="seen enough"):
         client.call("wait")
+
+
+def test_parameters_that_are_not_json_are_refused_before_anything_is_sent(served: Served) -> None:
+    with Client(served.path) as client:
+        for params in ([float("nan")], [object()]):
+            with pytest.raises(RpcError, match="echo are not JSON"):
+                client.call("echo", params)
+        assert client.call("echo", [1]) == [1]
+    assert served.calls == ["echo"]
 
 
 def test_a_missing_socket_is_not_running_and_names_the_path(path: str) -> None:

@@ -35,8 +35,9 @@ def test_jsonrpc_id_and_params_may_be_left_out() -> None:
         b"[" * 200_000,
         b"1" * 5000,
         b'{"a": 1} {"b": 2}',
+        b"[NaN]",
     ],
-    ids=["empty", "word", "truncated", "not-utf-8", "deep", "long-number", "two"],
+    ids=["empty", "word", "truncated", "not-utf-8", "deep", "long-number", "two", "nan"],
 )
 def test_what_is_not_json_is_a_parse_error_that_says_why(line: bytes) -> None:
     fault = refused(line)
