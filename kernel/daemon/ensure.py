@@ -92,10 +92,11 @@ def daemon_status(home: Home, *, timeout: float = 5.0) -> dict[str, Any]:
     """Give what ``getStatus`` gives, without ever starting a daemon.
 
     While a daemon is starting (or stopping) the lists are empty, and ``daemon`` has the state ``starting``
-    (``stopping``), the phase and the progress.
+    (``stopping``), the phase, the progress and for how many seconds there was none.
 
     Raises:
         NotRunningError: No daemon runs; ``data`` has what is known of the last one.
+        DaemonHungError: The process of a starting daemon is stopped.
         DaemonUnresponsiveError: It holds its lock, but does not answer within ``timeout`` seconds.
         DaemonForeignError: Something else owns the socket.
     """
@@ -189,6 +190,8 @@ class _Ensuring:
             if holder is None:
                 self._wait_for_explanation()
             elif holder.phase != READY:
+                if state_of(holder.pid) in ("T", "t"):
+                    raise outcome.stuck(self._home, holder.pid, holder.phase, _idle(holder), stopped=True, ready=False)
                 return _unfinished(holder)
             elif self._listener_is_gone(holder):
                 raise outcome.not_listening(self._home, holder)
@@ -284,8 +287,7 @@ class _Ensuring:
             if (current.phase, current.progress_monotonic) != mark:
                 mark = (current.phase, current.progress_monotonic)
                 watch.moved()
-            idle = monotonic() - current.progress_monotonic
-            watch.check(current.pid, current.phase, ready=current.phase == STOPPING, idle=idle)
+            watch.check(current.pid, current.phase, ready=current.phase == STOPPING, idle=_idle(current))
             time.sleep(_POLL)
 
     def _listener_is_gone(self, info: LockInfo) -> bool:
@@ -370,6 +372,11 @@ def _holder(lock: LockState) -> LockInfo | None:
     return info if info is not None and not info.ended_cleanly and is_alive(info.process) else None
 
 
+def _idle(info: LockInfo) -> float:
+    """Give for how many seconds a daemon has made no progress, by its own account."""
+    return monotonic() - info.progress_monotonic
+
+
 def _unfinished(info: LockInfo) -> dict[str, Any]:
     from kernel.daemon.log import timestamp
 
@@ -383,6 +390,7 @@ def _unfinished(info: LockInfo) -> dict[str, Any]:
             "state": "stopping" if info.phase == STOPPING else "starting",
             "phase": info.phase,
             "progress": list(info.progress) if info.progress else None,
+            "idleSeconds": round(_idle(info), 1),
             "startedAt": timestamp(info.phase_since),
         },
     }

@@ -126,6 +126,8 @@ class Daemon:
         if self._lock is not None and self._lock.held:
             self._lock.announce(phase)
         self._status.phase(phase)
+        if self._log is not None:
+            self._log.debug("daemon.phase", phase=phase)
         self._failpoint.reach(phase)
 
     def _progress(self, done: int, total: int) -> None:

@@ -161,7 +161,9 @@ def test_a_start_without_progress_hangs_and_is_left_for_the_caller_to_end(home: 
         ensure_daemon(home, timeout=0.6)
     assert again.value.data["pid"] == error.data["pid"]
     assert time.monotonic() - began < 3
-    assert daemon_status(home)["daemon"]["phase"] == "store"
+    status = daemon_status(home)["daemon"]
+    assert (status["state"], status["phase"]) == ("starting", "store")
+    assert status["idleSeconds"] >= 0.6
     stop_daemon(home, force=True)
     sabotage.undo()
     assert ensure_daemon(home).state == "ready"
@@ -188,6 +190,8 @@ def _stopped_in(home: Home, phase: str) -> int:
     pid: int = caught.value.data["pid"]
     assert caught.value.data["phase"] == phase
     assert f"kill -CONT {pid}" in str(caught.value.remedy)
+    with pytest.raises(DaemonHungError, match=f"pid {pid}"):
+        daemon_status(home)
     return pid
 
 
