@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kernel.engine.router import BOOTSTRAP, Call, bootstrap_refused
+from kernel.engine.router import BOOTSTRAP, Call, bootstrap_refused, is_method_name, is_text
 from kernel.engine.settlement import Settlement, rejection
 from kernel.errors import VatProtocolError
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from kernel.refs import Kref
     from kernel.store import Store
     from kernel.store.deliveries import DeliveryRecord
-
-_MAX_METHOD_CHARACTERS = 1000
 
 
 class Counters(NamedTuple):
@@ -77,17 +75,17 @@ class Crank:
 
     def _perform(self, syscall: object) -> None:
         name = syscall[0] if isinstance(syscall, list) and syscall else None
-        syscalls = self._syscalls()
-        if not isinstance(syscall, list) or name not in syscalls:
+        known = self._syscalls().get(name) if isinstance(name, str) else None
+        if not isinstance(syscall, list) or known is None:
             raise VatProtocolError(
                 f"the vat made an unknown system call {str(name)[:80]!r}", remedy="Its code is broken."
             )
-        perform, arity = syscalls[name]
+        perform, arity = known
         if len(syscall) != arity + 1:
             raise VatProtocolError(f"the vat made a malformed system call {name!r}", remedy="Its code is broken.")
         perform(*syscall[1:])
 
-    def _syscalls(self) -> dict[object, tuple[Callable[..., None], int]]:
+    def _syscalls(self) -> dict[str, tuple[Callable[..., None], int]]:
         return {
             "send": (self._send, 4),
             "subscribe": (self._subscribe, 1),
@@ -97,7 +95,7 @@ class Crank:
         }
 
     def _send(self, target: object, method: object, arguments: object, result: object) -> None:
-        if not isinstance(method, str) or not 0 < len(method) <= _MAX_METHOD_CHARACTERS:
+        if not is_method_name(method):
             raise VatProtocolError("the vat sent a message without a usable method name", remedy="Its code is broken.")
         destination = self._names.to_kernel(target)
         body, slots = self._capdata(arguments)
@@ -144,13 +142,15 @@ class Crank:
             self._router.resolve(number, settlement)
 
     def _baggage_set(self, key: object, value: object) -> None:
-        if not isinstance(key, str):
-            raise VatProtocolError("the vat's baggage has a key that is not a string")
+        if not is_text(key):
+            raise VatProtocolError("the vat's baggage has a key that is not text")
         body, slots = self._capdata(value)
         self._store.baggage.set(self._vat_id, key, body, slots)
 
     def _baggage_delete(self, key: object) -> None:
-        self._store.baggage.delete(self._vat_id, str(key))
+        if not is_text(key):
+            raise VatProtocolError("the vat's baggage has a key that is not text")
+        self._store.baggage.delete(self._vat_id, key)
 
     def _promise(self, vpid: object) -> Kref:
         ref = self._names.to_kernel(vpid)
@@ -161,7 +161,7 @@ class Crank:
     def _capdata(self, value: object) -> tuple[str, tuple[Kref, ...]]:
         body = value.get("body") if isinstance(value, dict) else None
         slots = value.get("slots") if isinstance(value, dict) else None
-        if not isinstance(body, str) or not body.startswith("#") or not isinstance(slots, list):
+        if not is_text(body) or not body.startswith("#") or not isinstance(slots, list):
             raise VatProtocolError("the vat sent something that is not CapData", remedy="Its code is broken.")
         return body, self._names.all_to_kernel(slots)
 

@@ -17,10 +17,10 @@ from kernel.engine.launch import Launcher
 from kernel.engine.options import KernelOptions
 from kernel.engine.quarantine import Quarantine
 from kernel.engine.restore import Restore, RestoreReport
-from kernel.engine.router import BOOTSTRAP, Call, Router, bootstrap_refused, quarantined_error
+from kernel.engine.router import BOOTSTRAP, Call, Router, bootstrap_refused, is_method_name, quarantined_error
 from kernel.engine.termination import Termination
 from kernel.engine.vats import Vats
-from kernel.errors import LaunchError, NotFoundError, RefError, RejectedError
+from kernel.errors import LaunchError, NotFoundError, RefError, RejectedError, UsageError
 from kernel.fetch import BundleCache
 from kernel.refs import (
     Kref,
@@ -251,6 +251,7 @@ class Kernel:
 
         Raises:
             RefError: ``kref`` is malformed.
+            UsageError: ``method`` cannot be a method's name.
             NotFoundError: Nothing has it.
             RevokedError, QuarantinedError, VatTerminatedError: The target takes no messages, and why.
             RejectedError: The vat rejected; the message is the vat's own, ``data`` has ``body`` and ``slots``.
@@ -258,6 +259,8 @@ class Kernel:
             StoreError: The store failed; the message was not sent.
         """
         target = parse_kref(kref)
+        if not is_method_name(method):
+            raise UsageError("a method's name is text of 1 to 1000 characters, without lone surrogates", method=method)
         data = encode(arguments)
         if method == BOOTSTRAP:
             raise bootstrap_refused()

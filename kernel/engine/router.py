@@ -8,7 +8,7 @@ A message that cannot be delivered is answered at once with a rejection that say
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from kernel.capdata import CapData
 from kernel.engine.settlement import Settlement, rejection
@@ -35,6 +35,25 @@ if TYPE_CHECKING:
 
 BOOTSTRAP = "bootstrap"
 """The method that the kernel calls once, at launch; nobody else can."""
+
+
+_MAX_METHOD_CHARACTERS = 1000
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Say whether a value is text that the store can keep: a lone surrogate has no form in UTF-8."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_method_name(value: object) -> TypeGuard[str]:
+    """Say whether a value can be a method's name."""
+    return is_text(value) and 0 < len(value) <= _MAX_METHOD_CHARACTERS
 
 
 def bootstrap_refused() -> RejectedError:

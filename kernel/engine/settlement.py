@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kernel.errors import OcapError
     from kernel.refs import Kref
 
+_MAX_DIGITS = 10
 _SLOT_OPENERS = ('#"$', '#"&')
 
 
@@ -27,7 +28,7 @@ class Settlement(NamedTuple):
         if self.rejected or not self.body.startswith(_SLOT_OPENERS):
             return None
         digits = self.body[3:].partition(".")[0].rstrip('"')
-        index = int(digits) if digits.isdecimal() else len(self.slots)
+        index = int(digits) if len(digits) < _MAX_DIGITS and digits.isdecimal() else len(self.slots)
         return self.slots[index] if index < len(self.slots) else None
 
     def outside(self) -> CapData:

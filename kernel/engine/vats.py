@@ -14,7 +14,7 @@ from kernel.engine import vat_failures as failures
 from kernel.engine.crank import Counters, Crank
 from kernel.engine.settlement import rejection
 from kernel.engine.translation import Translation
-from kernel.errors import NotFoundError, OcapError, StoreError, VatError, VatProtocolError
+from kernel.errors import NotFoundError, OcapError, StoreError, VatError, VatProtocolError, describe
 from kernel.refs import Kref
 from kernel.refs import vat_id as vat_name
 
@@ -331,6 +331,11 @@ class Vats:
             return
         except StoreError:
             return  # undone and reported by the batch, which has forgotten this worker
+        except Exception as error:  # noqa: BLE001 - whatever a worker can bring about here is the affair of its vat
+            unforeseen = VatProtocolError(f"what the vat did cannot be carried out: {describe(error)}")
+            unforeseen.__cause__ = error
+            self._breach(process, unforeseen)
+            return
         process.stop_timer()
         process.next_import = names.next_import
         process.delivery = process.names = None

@@ -11,6 +11,7 @@ import pytest
 from kernel.engine.batch import Batch
 from kernel.engine.crank import Crank
 from kernel.engine.router import Call, Router
+from kernel.engine.settlement import Settlement
 from kernel.engine.translation import Translation
 from kernel.errors import VatProtocolError
 from kernel.events import NullLog
@@ -94,6 +95,11 @@ BREACHES: dict[str, list[Any]] = {
     "a second resolution": [["resolve", [["p-2", False, DATA]]], ["resolve", [["p-2", False, DATA]]]],
     "an answer promised twice": [["send", "o-1", "m", DATA, "p+1"], ["send", "o-1", "m", DATA, "p+1"]],
     "an unknown system call": [["format", "disk"]],
+    "a system call whose name cannot be looked up": [[["send"]]],
+    "a method that has no form in UTF-8": [["send", "o-1", "\ud800", DATA, None]],
+    "a body that has no form in UTF-8": [["send", "o-1", "m", {"body": '#"\ud800"', "slots": []}, None]],
+    "a baggage key that has no form in UTF-8": [["baggageSet", "\ud800", DATA]],
+    "the removal of a baggage key that has no form in UTF-8": [["baggageDelete", "\ud800"]],
     "a system call that is no list": ["send"],
     "a system call with too few words": [["send", "o-1"]],
     "a system call with too many words": [["subscribe", "p-2", "p-2"]],
@@ -150,9 +156,12 @@ def test_a_long_chain_of_held_back_messages_is_answered_without_recursion(world:
             world.router.send(Kref("promise", previous), Call("next", "#[]", (), answer))
             previous = answer
         waiting = world.router.wait_for(previous)
-        from kernel.engine.settlement import Settlement
-
         world.router.resolve(first, Settlement(True, '#{"#error":"no","name":"Error"}', ()))
     world.batch.commit()
     assert waiting.result().rejected
     assert world.store.connection.execute("SELECT count(*) FROM promises").fetchone()[0] == 1, "only the message's own"
+
+
+def test_an_answer_that_names_a_slot_with_thousands_of_digits_is_data_like_any_other(world: World) -> None:
+    world.apply(["resolve", [["p-2", False, {"body": '#"$' + "9" * 5000, "slots": []}]]])
+    assert Settlement(False, '#"$' + "9" * 5000, ()).target() is None
