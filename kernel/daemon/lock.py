@@ -215,7 +215,7 @@ def write_pid_file(path: str, pid: int) -> None:
     Raises:
         LockError: The file cannot be written.
     """
-    temporary = f"{path}.{pid}.tmp"
+    temporary = f"{path}.tmp"  # one name: what a killed start leaves is used by the next
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:

@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from kernel import __version__
+from kernel.daemon.descriptors import close_inherited, open_standard_descriptors
 from kernel.daemon.failpoint import VARIABLE, Failpoint
 from kernel.daemon.fatal import FatalReporter, render
 from kernel.daemon.home import Home
@@ -60,6 +61,7 @@ def run(arguments: list[str]) -> int:
     0 for a graceful end, 128 + n for signal n during the start, else the exit code of the error (1 as a rule).
     """
     os.umask(0o077)
+    open_standard_descriptors()
     faulthandler.enable(2)  # at first the caller's pipe, from phase `log` on the log
     daemon = Daemon()
     try:
@@ -103,7 +105,7 @@ class Daemon:
         self._take_signals()
         options = parse_options(arguments)
         self._status = StatusPipe(options.status_fd)
-        _close_inherited(options.status_fd)
+        close_inherited(options.status_fd)
         home = self._home = Home(options.home)
         self._reporter.log_path = home.log
         self._failpoint = Failpoint(os.environ.get(VARIABLE))
@@ -376,20 +378,3 @@ class Daemon:
             if self._log is not None:
                 self._log.warning("daemon.lock_text_not_written", error=error)
         self._lock.release()
-
-
-def _close_inherited(status_fd: int | None) -> None:
-    """Close what a careless caller let this process inherit: a pipe kept open would keep its reader waiting for years.
-
-    What this process has opened itself is not inheritable, by PEP 446, and stays.
-    """
-    try:
-        descriptors = [int(name) for name in os.listdir("/proc/self/fd")]
-    except OSError:
-        return  # a platform without /proc: nothing tells what is open
-    for fd in descriptors:
-        try:
-            if fd > 2 and fd != status_fd and os.get_inheritable(fd):
-                os.close(fd)
-        except OSError:
-            continue  # the directory's own descriptor, closed by now

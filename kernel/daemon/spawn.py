@@ -28,7 +28,7 @@ STATUS_FD = 3
 
 _MAX_STDERR = 64 * 1024
 
-#: Daemons of this process that have not been reaped yet.
+#: Daemons of this process that went on when the wait for their start was over, until they are reaped.
 _children: set[int] = set()
 
 
@@ -110,11 +110,9 @@ class Spawned:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:
-                _children.discard(self.pid)
                 self._ending = Ending(None, None)
                 break
             if pid:
-                _children.discard(self.pid)
                 self.wait(0)
                 code = os.waitstatus_to_exitcode(status)
                 self._ending = Ending(None, signal_name(-code)) if code < 0 else Ending(code, None)
@@ -126,7 +124,9 @@ class Spawned:
         return self._ending
 
     def close(self) -> None:
-        """Close this process's ends of the pipes; the daemon goes on."""
+        """Close this process's ends of the pipes; the daemon goes on, and is reaped when it has ended."""
+        if self._ending is None:
+            _children.add(self.pid)
         os.close(self._status_fd)
         os.close(self._stderr_fd)
 
@@ -176,7 +176,6 @@ def spawn_daemon(home: str, options: Sequence[str] = ()) -> Spawned:
     finally:
         os.close(status_write)
         os.close(stderr_write)
-    _children.add(pid)
     return Spawned(pid, status_read, stderr_read)
 
 

@@ -396,6 +396,17 @@ def test_a_person_who_starts_it_in_a_terminal_is_told_in_words(home: Home) -> No
     assert len(records(home, level="fatal")) == 1
 
 
+def test_a_daemon_started_without_standard_descriptors_keeps_its_lock(home: Home) -> None:
+    command = f"exec {sys.executable} -m kernel.daemon --home {home.path} 0<&- 1>&- 2>&-"
+    with subprocess.Popen(["sh", "-c", command]) as process:
+        eventually(lambda: os.path.exists(home.socket))
+        state = ensure_daemon(home)
+        assert (state.pid, state.started) == (process.pid, False)
+        assert os.readlink(f"/proc/{process.pid}/fd/2") == home.log
+        assert stop_daemon(home).how == "rpc"
+    assert process.returncode == 0
+
+
 def test_a_second_daemon_is_refused_and_the_log_of_the_first_is_left_alone(home: Home) -> None:
     state = ensure_daemon(home)
     before = Path(home.log).read_bytes()
