@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+RUNNING: set[int] = set()
+"""The pids of clients that run, and are no children of this process: whatever they inherit, they are no daemons."""
+
+
 def run_client(
     command: Sequence[str],
     home: Path,
@@ -28,6 +32,7 @@ def run_client(
     timeout: float,
     env: Mapping[str, str | None] | None = None,
     setting: Setting = PLAIN,
+    cwd: Path | None = None,
 ) -> Outcome:
     """Run a command for a home and wait at most ``timeout`` seconds for it.
 
@@ -37,6 +42,7 @@ def run_client(
         timeout: Seconds after which the client is ended; what it started is not.
         env: Additions to the environment; ``None`` removes a variable.
         setting: The circumstances that faults ask for.
+        cwd: Where it runs; here when left out.
 
     Returns:
         ``ok`` for exit status 0; ``text`` is standard output followed by standard error; ``value`` is standard output
@@ -49,7 +55,9 @@ def run_client(
     environment = {name: value for name, value in wanted.items() if value is not None}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
-            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment)
+            process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, cwd=cwd
+            )
         except OSError as error:
             return Outcome(False, f"cannot run {words[0]!r}: {error}", clock.now() - began)
         timed_out = not wait(process, timeout, clock)

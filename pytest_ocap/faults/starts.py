@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from pytest_ocap import processes
+from pytest_ocap.clients import RUNNING
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import PLAIN, Interrupt
 
@@ -106,7 +107,7 @@ class InterruptedStart:
         for pid in _pids() - known:
             try:
                 process = psutil.Process(pid)
-                if process.ppid() == os.getpid():
+                if pid in RUNNING or process.ppid() == os.getpid():
                     continue  # the client, or not (yet) somebody that we know
                 if process.environ().get(processes.TOKEN) == os.fspath(self._home):
                     self._seen[pid] = process
