@@ -47,6 +47,8 @@ class Capability(enum.StrEnum):
     """The daemon holds a lock on a file of its home for its whole life."""
     PHASES = "phases"
     """A start can be interrupted in each of the driver's named phases."""
+    PHASE_NAMES = "phase-names"
+    """The daemon itself calls the phases of its start as the driver does."""
     FORCE_STOP = "force-stop"
     """``stop`` with ``force`` ends a daemon that no longer answers."""
 
