@@ -18,16 +18,20 @@ if TYPE_CHECKING:
     from pytest_ocap.driver import KernelDriver
 
 DRIVER_HELP = (
-    "The daemon under test: the name of a bundled driver (kernel), or where an object of yours is: pkg.mod:attr."
+    "The daemon under test: the name of a bundled driver (kernel; command: what [tool.pytest_ocap.command] of "
+    "pyproject.toml describes), or where an object of yours is: pkg.mod:attr."
 )
 REPORT_HELP = "Write what every scenario found to this file, as JSON."
 
-BUNDLED = {"kernel": "pytest_ocap.drivers.kernel:driver"}
+BUNDLED = {"kernel": "pytest_ocap.drivers.kernel:driver", "command": "pytest_ocap.drivers.command:driver_from"}
 """The drivers that come with the plugin, by their names."""
+
+DESCRIBED = "command"
+"""The one of them that is made from a description: the table of that name."""
 
 DEFAULT_DRIVER = "kernel"
 
-TABLE_KEYS = ("driver",)
+TABLE_KEYS = ("driver", DESCRIBED)
 """What may stand in ``[tool.pytest_ocap]`` of ``pyproject.toml``."""
 
 _driver_key = pytest.StashKey["KernelDriver"]()
@@ -61,18 +65,18 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def _choose(config: pytest.Config) -> KernelDriver:
     named = config.getoption("--ocap-driver")
     if named:
-        return load(named, "--ocap-driver")
+        return load(named, "--ocap-driver", config)
     named = config.getini("ocap_driver")
     if named:
-        return load(named, "the ini key ocap_driver")
+        return load(named, "the ini key ocap_driver", config)
     given = config.hook.pytest_ocap_driver(config=config)
     if given is not None:
         source = "the hook pytest_ocap_driver"
-        return load(given, source) if isinstance(given, str) else checked(given, source)
+        return load(given, source, config) if isinstance(given, str) else checked(given, source)
     table = read_table(config)
     if "driver" in table:
-        return load(table["driver"], "[tool.pytest_ocap] driver")
-    return load(DEFAULT_DRIVER, "the default")
+        return load(table["driver"], "[tool.pytest_ocap] driver", config)
+    return load(DEFAULT_DRIVER, "the default", config)
 
 
 def read_table(config: pytest.Config) -> dict[str, Any]:
@@ -103,12 +107,13 @@ def read_table(config: pytest.Config) -> dict[str, Any]:
     return table
 
 
-def load(name: str, source: str) -> KernelDriver:
-    """Find a driver by its name, or by module and attribute.
+def load(name: str, source: str, config: pytest.Config) -> KernelDriver:
+    """Find a driver by its name, or by module and attribute; the described one is made from its table.
 
     Args:
         name: What the user gave.
         source: Where, for the error's message.
+        config: Says where the table is.
 
     Raises:
         pytest.UsageError: There is no such driver.
@@ -128,7 +133,9 @@ def load(name: str, source: str) -> KernelDriver:
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
         raise pytest.UsageError(f"{source}: the driver {name!r} cannot be loaded: {error}") from error
-    if isinstance(found, type):
+    if name == DESCRIBED:
+        found = found(read_table(config).get(DESCRIBED), config.rootpath / "pyproject.toml")
+    elif isinstance(found, type):
         found = found()
     return checked(found, f"{source}: {name}")
 

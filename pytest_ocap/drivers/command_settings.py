@@ -1,0 +1,360 @@
+"""``[tool.pytest_ocap.command]``: which keys there are, and what may stand in them.
+
+Invariant: a description that is accepted here can be used: every key is known and of its kind, every placeholder is
+known where it stands, files and programs that are named exist.  Nothing is started, so that reading a description is
+the same in every process.  The tables below are the one place where the keys stand; the documentation is compared
+with them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from pytest_ocap.drivers.command_words import placeholders
+from pytest_ocap.options import suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+PLACE = "[tool.pytest_ocap.command]"
+
+
+class Key(NamedTuple):
+    """One key: of which kind its value is, which placeholders it may hold, and what it means."""
+
+    kind: str
+    placeholders: tuple[str, ...] = ()
+    meaning: str = ""
+
+
+_HOME = ("home",)
+_PLACES = ("home", "socket")
+_START = (*_PLACES, "timeout")
+_INTERRUPT = ("phase", "how")
+
+KEYS: dict[str, Key] = {
+    "name": Key("text", (), "the daemon's name, for reports"),
+    "version": Key("text", (), "its version, for reports"),
+    "version_command": Key("words", (), "a command that prints it, run when a report is written"),
+    "start": Key("words", _START, "the command that starts the daemon and ends, with status 0 when it is ready"),
+    "foreground": Key("flag", (), "`start` is the daemon itself and does not end: it is ready when `ping` answers"),
+    "stop": Key("words", _START, "the command that stops it"),
+    "force_stop": Key("words", _START, "the command that ends it also when it does not answer"),
+    "env": Key("variables", _PLACES, "environment variables for all commands"),
+    "cwd": Key("folder", (), "where commands run; the folder of pyproject.toml when left out"),
+    "socket": Key("path", _HOME, "the daemon's Unix socket"),
+    "pidfile": Key("path", _HOME, "its pid file"),
+    "log": Key("path", _HOME, "its log"),
+    "store": Key("path", _HOME, "the file that holds its state"),
+    "store_format": Key("store-format", (), '`"sqlite"` when that is an SQLite database with a `user_version`'),
+    "lock": Key("path", _HOME, "a file on which it holds a `flock` as long as it lives"),
+    "bundle": Key("file", (), "a valid bundle, which is copied for every subcluster"),
+    "bundle_command": Key("words", ("bundle", "name"), "instead: the command that writes one to `{bundle}`"),
+    "start_timeout": Key("seconds", (), "within which a start that can succeed must have succeeded"),
+    "stop_timeout": Key("seconds", (), "within which a stop must have"),
+    "phases": Key("names", (), "the phases of its start, when it has failpoints of its own"),
+    "interrupt": Key("variables", _INTERRUPT, "environment variables that set such a failpoint"),
+    "error_code": Key("dotted", (), "where a JSON-RPC error has its stable code, as `data.code`"),
+    "rpc": Key("verbs", (), "the verbs as JSON-RPC 2.0 methods over the socket"),
+    "cli": Key("verbs", (), "the verbs as command lines"),
+}
+"""What may stand in ``[tool.pytest_ocap.command]``."""
+
+VERBS: dict[str, tuple[str, ...]] = {
+    "ping": (*_PLACES, "nonce"),
+    "launch": (*_PLACES, "nonce", "bundle", "bundle_url", "name"),
+    "list": (*_PLACES, "nonce"),
+    "probe": (*_PLACES, "nonce", "bundle", "bundle_url", "name", "id", "root"),
+    "fetch": (*_PLACES, "nonce", "bundle", "bundle_url", "name"),
+}
+"""The verbs, and the placeholders that each of them knows."""
+
+VERB_KEYS: dict[str, Key] = {
+    "method": Key("text", (), "`rpc`: the method's name"),
+    "params": Key("params", (), "`rpc`: its parameters; `[]` when left out"),
+    "command": Key("words", (), "`cli`: the command line"),
+    "expect": Key("expectation", (), "a text that the answer must contain, or a table of values at dotted paths"),
+    "items": Key("dotted", (), "`list`: where the list of subclusters is"),
+    "id": Key("dotted", (), "`launch`, `list`: where a subcluster's id is"),
+    "root": Key("dotted", (), "`launch`: where its root's reference is; its id when left out"),
+    "state": Key("dotted", (), "`list`: where a subcluster's state is"),
+    "quarantined": Key("text", (), "`list`: the state of one that was set aside"),
+    "text": Key("dotted", (), "`list`: where it is said why; the whole entry when left out"),
+    "code": Key("dotted", (), "`list`: where the stable code of that is"),
+    "count": Key("dotted", (), "`probe`: where the number of probes so far is, when the daemon's vat counts them"),
+}
+"""What may stand in a verb's table."""
+
+_WHERE_ALLOWED: dict[str, tuple[str, ...]] = {
+    "items": ("list",),
+    "id": ("launch", "list"),
+    "root": ("launch",),
+    "state": ("list",),
+    "quarantined": ("list",),
+    "text": ("list",),
+    "code": ("list",),
+    "count": ("probe",),
+}
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: either a method with parameters or a command line, and what is read from the answer."""
+
+    name: str
+    method: str | None = None
+    params: Any = field(default_factory=list)
+    command: tuple[str, ...] | None = None
+    expect: str | Mapping[str, Any] | None = None
+    items: str = ""
+    id: str | None = None
+    root: str | None = None
+    state: str | None = None
+    quarantined: str = "quarantined"
+    text: str | None = None
+    code: str | None = None
+    count: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A description of a daemon, checked.  Texts still have their placeholders; paths of files are absolute."""
+
+    start: tuple[str, ...]
+    stop: tuple[str, ...]
+    cwd: Path
+    verbs: Mapping[str, Verb]
+    name: str = "command"
+    version: str = ""
+    version_command: tuple[str, ...] | None = None
+    foreground: bool = False
+    force_stop: tuple[str, ...] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    socket: str | None = None
+    pidfile: str | None = None
+    log: str | None = None
+    store: str | None = None
+    store_format: str | None = None
+    lock: str | None = None
+    bundle: Path | None = None
+    bundle_command: tuple[str, ...] | None = None
+    start_timeout: float = 20.0
+    stop_timeout: float = 10.0
+    phases: tuple[str, ...] = ()
+    interrupt: Mapping[str, str] = field(default_factory=dict)
+    error_code: str | None = None
+
+
+def read_settings(table: object, source: Path) -> Settings:
+    """Check the table of a description.
+
+    Args:
+        table: What stands in ``[tool.pytest_ocap.command]``; ``None`` when there is no such table.
+        source: The file that it stands in; relative paths are relative to its folder.
+
+    Raises:
+        pytest.UsageError: Something is wrong with it; the message names the key.
+    """
+    return _Reader(source).settings(table)
+
+
+class _Reader:
+    """Reads one description; holds what every message needs."""
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self._cwd = source.parent
+        self._search: str | None = None
+
+    def settings(self, table: object) -> Settings:
+        if table is None:
+            raise self._wrong("", 'is missing; it describes the daemon that driver = "command" is about')
+        if not isinstance(table, dict):
+            raise self._wrong("", "is not a table")
+        self._known("", table, KEYS)
+        for needed in ("start", "stop"):
+            if needed not in table:
+                raise self._wrong(needed, f"is missing; it is the command that {needed}s the daemon")
+        if "cwd" in table:
+            self._cwd = self._value("cwd", table["cwd"], KEYS["cwd"])
+        if isinstance(table.get("env"), dict) and isinstance(table["env"].get("PATH"), str):
+            self._search = table["env"]["PATH"]
+        values: dict[str, Any] = {
+            key: self._value(key, value, KEYS[key]) for key, value in table.items() if KEYS[key].kind != "verbs"
+        }
+        values["cwd"] = self._cwd
+        verbs: dict[str, Verb] = {}
+        for kind in ("rpc", "cli"):
+            for verb in self._verbs(kind, table.get(kind, {})):
+                if verb.name in verbs:
+                    raise self._wrong(f"{kind}.{verb.name}", "is given in rpc, too; each verb is one or the other")
+                verbs[verb.name] = verb
+        settings = Settings(**values, verbs=verbs)
+        self._agree(settings)
+        return settings
+
+    def _agree(self, settings: Settings) -> None:
+        """Insist on what several keys have to be together."""
+        verbs = settings.verbs
+        if "ping" not in verbs:
+            raise self._wrong(
+                "rpc.ping", "is missing (or cli.ping): without it nobody can tell whether the daemon is there"
+            )
+        over_rpc = [verb.name for verb in verbs.values() if verb.method is not None]
+        if over_rpc and settings.socket is None:
+            raise self._wrong("socket", f"is missing; rpc.{over_rpc[0]} is asked over it")
+        if settings.bundle is not None and settings.bundle_command is not None:
+            raise self._wrong("bundle_command", "is given beside bundle; one of them makes the bundles")
+        if "launch" in verbs and settings.bundle is None and settings.bundle_command is None:
+            raise self._wrong("bundle", "is missing (or bundle_command); launch needs a bundle")
+        for needs in ("probe", "list"):
+            if needs in verbs and "launch" not in verbs:
+                kind = "cli" if verbs[needs].command else "rpc"
+                raise self._wrong(f"{kind}.{needs}", "is given without launch: there would be nothing to ask about")
+        if bool(settings.phases) != bool(settings.interrupt):
+            missing = "interrupt" if settings.phases else "phases"
+            raise self._wrong(missing, "is missing; phases and interrupt describe a daemon's own failpoints together")
+        if settings.store_format is not None and settings.store is None:
+            raise self._wrong("store", "is missing; store_format says something about it")
+        users: dict[str, Any] = {"start": settings.start, "stop": settings.stop, "env": dict(settings.env)}
+        users |= {name: verb.command or verb.params for name, verb in verbs.items()}
+        for name, value in users.items():
+            if settings.socket is None and "socket" in placeholders(value):
+                raise self._wrong("socket", f"is missing, and {name} uses {{socket}}")
+
+    def _verbs(self, kind: str, table: object) -> Iterable[Verb]:
+        if not isinstance(table, dict):
+            raise self._wrong(kind, "is not a table")
+        self._known(kind, table, VERBS)
+        for name, given in table.items():
+            where = f"{kind}.{name}"
+            entry = {"command": given} if kind == "cli" and isinstance(given, list) else given
+            if not isinstance(entry, dict):
+                form = '["a", "command"]' if kind == "cli" else '{ method = "…" }'
+                raise self._wrong(where, f"is neither a table nor {form}: {given!r}")
+            allowed = {
+                key: value._replace(placeholders=VERBS[name])
+                for key, value in VERB_KEYS.items()
+                if name in _WHERE_ALLOWED.get(key, VERBS)
+                and key not in (("method", "params") if kind == "cli" else ("command",))
+            }
+            self._known(where, entry, allowed)
+            essential = "command" if kind == "cli" else "method"
+            if essential not in entry:
+                raise self._wrong(f"{where}.{essential}", "is missing")
+            if name == "list" and "quarantined" in entry and "state" not in entry:
+                raise self._wrong(f"{where}.state", "is missing; quarantined is one of its values")
+            yield Verb(
+                name, **{key: self._value(f"{where}.{key}", value, allowed[key]) for key, value in entry.items()}
+            )
+
+    def _value(self, where: str, value: Any, key: Key) -> Any:
+        """Check one value; give it as settings hold it."""
+        unknown = [name for name in placeholders(value) if name not in key.placeholders]
+        if unknown and key.kind not in ("dotted", "names"):
+            known = f"known here: {', '.join(f'{{{name}}}' for name in key.placeholders) or 'none'}"
+            raise self._wrong(
+                where,
+                f"has the unknown placeholder {{{unknown[0]}}}; {known}" + suggestion(unknown[0], key.placeholders),
+            )
+        checked = getattr(self, f"_{key.kind.replace('-', '_')}")(where, value)
+        if key.kind == "words":
+            self._program(where, checked[0])
+        return checked
+
+    def _text(self, where: str, value: Any) -> str:
+        if not isinstance(value, str) or not value:
+            raise self._wrong(where, f"is not a text: {value!r}")
+        return value
+
+    _path = _text
+    _dotted = _text
+
+    def _words(self, where: str, value: Any) -> tuple[str, ...]:
+        if isinstance(value, str):
+            raise self._wrong(where, f"is one text; write a list of words, as {value.split()!r}")
+        if not isinstance(value, list) or not value or not all(isinstance(word, str) for word in value):
+            raise self._wrong(where, f"is not a list of words: {value!r}")
+        return tuple(value)
+
+    def _names(self, where: str, value: Any) -> tuple[str, ...]:
+        names = self._words(where, value)
+        if len(set(names)) < len(names):
+            raise self._wrong(where, f"names a phase twice: {', '.join(names)}")
+        return names
+
+    def _variables(self, where: str, value: Any) -> dict[str, str]:
+        if not isinstance(value, dict):
+            raise self._wrong(where, f"is not a table of texts: {value!r}")
+        for name, text in value.items():
+            if not isinstance(text, str):
+                raise self._wrong(f"{where}.{name}", f"is not a text: {text!r}")
+        return dict(value)
+
+    def _flag(self, where: str, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self._wrong(where, f"is neither true nor false: {value!r}")
+        return value
+
+    def _seconds(self, where: str, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 3600:
+            raise self._wrong(where, f"is not a number of seconds between 0 and 3600: {value!r}")
+        return float(value)
+
+    def _store_format(self, where: str, value: Any) -> str:
+        if value != "sqlite":
+            raise self._wrong(where, f'is not "sqlite", the one format that faults know: {value!r}')
+        return "sqlite"
+
+    def _file(self, where: str, value: Any) -> Path:
+        path = self._source.parent / self._text(where, value)
+        if not path.is_file():
+            raise self._wrong(where, f"names {path}, which is " + ("not a file" if path.exists() else "not there"))
+        return path
+
+    def _folder(self, where: str, value: Any) -> Path:
+        path = self._source.parent / self._text(where, value)
+        if not path.is_dir():
+            raise self._wrong(where, f"names {path}, which is " + ("not a folder" if path.exists() else "not there"))
+        return path
+
+    def _params(self, where: str, value: Any) -> Any:
+        if not isinstance(value, dict | list):
+            raise self._wrong(where, f"is neither a list nor a table: {value!r}")
+        return value
+
+    def _expectation(self, where: str, value: Any) -> str | dict[str, Any]:
+        if isinstance(value, dict) and value:
+            return value
+        return self._text(where, value)
+
+    def _program(self, where: str, word: str) -> None:
+        """Insist that the first word of a command line is a program, as far as that can be known."""
+        if list(placeholders(word)):
+            return
+        if os.sep in word:
+            found = os.access(self._cwd / word, os.X_OK) and (self._cwd / word).is_file()
+            place = str(self._cwd / word)
+        else:
+            found = shutil.which(word, path=self._search) is not None
+            place = "the PATH"
+        if not found:
+            what = f"{place} is no program" if os.sep in word else f"no program of that name is in {place}"
+            raise self._wrong(where, f"runs {word!r}, and {what}")
+
+    def _known(self, where: str, table: Mapping[str, Any], known: Iterable[str]) -> None:
+        for key in table:
+            if key not in known:
+                raise self._wrong(
+                    f"{where}.{key}" if where else key,
+                    f"is unknown; known: {', '.join(known)}" + suggestion(key, known),
+                )
+
+    def _wrong(self, where: str, problem: str) -> pytest.UsageError:
+        return pytest.UsageError(f"{self._source}: {PLACE} {where}{' ' if where else ''}{problem}")
