@@ -26,6 +26,9 @@ _SPECIAL = frozenset("!\"#$%&'()*+,-")
 _SAFE_INTEGER = 2**53 - 1
 _BYTES_TAG = "bytes"
 _CONSTANTS = {"#undefined": None, "#NaN": math.nan, "#Infinity": math.inf, "#-Infinity": -math.inf, "#-0": -0.0}
+MAX_LONG_DIGITS = 200_000
+"""How many digits all integers of a value that have more than 4000 may have together: converting them takes long."""
+
 _DIGITS_AT_ONCE = 4000  # Python converts at most 4300 digits between int and str in one go
 _PASSABLE = "None, bool, int, float, str, bytes, list, dict with str keys, errors, tagged values and references"
 
@@ -35,6 +38,7 @@ class Walker:
 
     def __init__(self) -> None:
         self._path: list[str | int] = []
+        self._long_digits = 0
 
     def where(self) -> str:
         """Give the place, as one would write it: ``["peers"][2]``."""
@@ -53,6 +57,15 @@ class Walker:
     def leave(self) -> None:
         """Go one level up."""
         self._path.pop()
+
+    def count_digits(self, digits: int) -> None:
+        """Count an integer of so many digits against the bound for long ones."""
+        if digits > _DIGITS_AT_ONCE:
+            self._long_digits += digits
+            if self._long_digits > MAX_LONG_DIGITS:
+                raise CapDataError(
+                    f"has integers of more than {MAX_LONG_DIGITS} digits", remedy="Pass such numbers as bytes."
+                )
 
 
 class Encoder(Walker):
@@ -75,7 +88,10 @@ class Encoder(Walker):
         if isinstance(value, str):
             return _escape(value)
         if isinstance(value, int):
-            return int(value) if -_SAFE_INTEGER <= value <= _SAFE_INTEGER else _decimal(value)
+            if -_SAFE_INTEGER <= value <= _SAFE_INTEGER:
+                return int(value)
+            self.count_digits(_digit_count(value))
+            return _decimal(value)
         if isinstance(value, float):
             return _encode_float(value)
         slot = self._slot_of(value)
@@ -174,6 +190,7 @@ class Decoder(Walker):
         if sigil == "#" and text in _CONSTANTS:
             return _CONSTANTS[text]
         if sigil in "+-":
+            self.count_digits(len(text) - 1)
             return _parse_decimal(text)
         if sigil == "%":
             return Symbol(text[1:])
@@ -287,8 +304,13 @@ def _decimal(value: int) -> str:
     return ("-" if value < 0 else "+") + _digits(abs(value))
 
 
+def _digit_count(value: int) -> int:
+    """Give the number of decimal digits, or one fewer."""
+    return value.bit_length() * 30103 // 100000
+
+
 def _digits(value: int) -> str:
-    length = value.bit_length() * 30103 // 100000  # decimal digits, or one fewer
+    length = _digit_count(value)
     if length < _DIGITS_AT_ONCE:
         return str(value)
     half = length // 2

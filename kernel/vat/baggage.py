@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.capdata import decode
 from kernel.errors import CapDataError
+from kernel.vat.texts import has_utf8_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +47,8 @@ class Baggage(MutableMapping[str, Any]):
     def __setitem__(self, key: str, value: Any) -> None:
         if not isinstance(key, str):
             raise TypeError(f"keys of the baggage are str, not {type(key).__name__}")
+        if not has_utf8_form(key):
+            raise TypeError(f"the key {key!r} of the baggage is no text: it has a lone surrogate")
         try:
             data = self._encode(value, f"baggage[{key!r}]")
         except CapDataError as error:

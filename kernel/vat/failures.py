@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import traceback
 
+from kernel.vat.texts import with_utf8_form
+
 TRACEBACK_CHARACTERS = 16 * 1024
 """How much of a traceback is reported; its end says what went wrong."""
 
@@ -15,7 +17,7 @@ _OWN = os.path.dirname(__file__)
 def message_of(error: BaseException) -> str:
     """Give an exception's message word for word; its type's name when it has none."""
     try:
-        return str(error) or type(error).__name__
+        return with_utf8_form(str(error)) or type(error).__name__
     except Exception as broken:  # noqa: BLE001  (an exception must be reported even if its text cannot be made)
         return f"(its message could not be rendered: {type(broken).__name__})"
 
@@ -29,4 +31,4 @@ def traceback_of(error: BaseException) -> str:
         lines = traceback.format_exception(type(error), error, trace, limit=-_FRAMES)
     except Exception as broken:  # noqa: BLE001  (as above)
         return f"{type(error).__name__} (its traceback could not be rendered: {type(broken).__name__})"
-    return "".join(lines).rstrip()[-TRACEBACK_CHARACTERS:]
+    return with_utf8_form("".join(lines).rstrip()[-TRACEBACK_CHARACTERS:])

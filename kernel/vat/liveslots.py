@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary, ref
 
 from kernel.capdata import RemoteError, decode, encode
-from kernel.errors import CapDataError, VatProtocolError
+from kernel.errors import CapDataError
 from kernel.refs import ROOT_VREF
 from kernel.vat.baggage import Baggage
 from kernel.vat.exo import Exo, interface_of, invoke
@@ -87,18 +87,16 @@ class Liveslots:
         self._export_vrefs[id(root)] = ROOT_VREF
 
     def deliver_message(self, target: str, method: str, args: CapData, result: str | None) -> None:
-        """Begin a crank with a message for one of this vat's objects.
-
-        Raises:
-            VatProtocolError: The kernel's delivery is not of the right form.
-        """
+        """Begin a crank with a message for one of this vat's objects."""
+        promise = self._promise_to_decide(result)
         try:
             arguments = decode(args, self._value_of, what="arguments")
-        except CapDataError as error:
-            raise VatProtocolError(f"the kernel delivered arguments that cannot be read: {error}") from error
+        except CapDataError as error:  # of the sender's making: the kernel does not read what it carries
+            self._reject(promise, TypeError(f"the arguments of {method}() cannot be read: {error.message}"))
+            return
         if not isinstance(arguments, list):
-            raise VatProtocolError("the kernel delivered arguments that are not a list")
-        promise = self._promise_to_decide(result)
+            self._reject(promise, TypeError(f"the arguments of {method}() are not a list"))
+            return
         exo = self._exports.get(target)
         if exo is None:
             self._reject(
@@ -113,19 +111,18 @@ class Liveslots:
             self._ready.append(partial(self._call, promise, exo, method, arguments))
 
     def deliver_notify(self, resolutions: list[tuple[str, bool, CapData]]) -> None:
-        """Begin a crank with the outcome of promises, each (vref, whether it is a rejection, value).
-
-        Raises:
-            VatProtocolError: The kernel's delivery is not of the right form.
-        """
+        """Begin a crank with the outcome of promises, each (vref, whether it is a rejection, value)."""
         settled: list[tuple[Promise, bool, object]] = []
         for vref, rejected, data in resolutions:
-            try:
-                value = decode(data, self._value_of, what="the resolution")
-            except CapDataError as error:
-                raise VatProtocolError(f"the kernel delivered a resolution that cannot be read: {error}") from error
             promise = self._promises.get(vref)
-            if promise is not None and promise.state is PENDING:
+            if promise is None or promise.state is not PENDING:
+                continue
+            try:
+                value = decode(data, self._value_of, what="the value of a promise")
+            except CapDataError as error:  # of the resolver's making, as with arguments
+                unreadable = TypeError(f"what a promise was resolved to cannot be read: {error.message}")
+                settled.append((promise, True, unreadable))
+            else:
                 settled.append((promise, rejected, value))
         for promise, rejected, value in settled:  # after all are decoded: resolutions may mention each other
             self._forget(promise)
@@ -185,6 +182,10 @@ class Liveslots:
             self._promises[promise.vref] = promise
             self._syscalls.append(["subscribe", promise.vref])
 
+    def soon(self, call: Callable[[], None]) -> None:
+        """Make a call later in this crank."""
+        self._ready.append(call)
+
     def spawn(self, coroutine: Coroutine[Any, None, Any]) -> Promise:
         """Run a coroutine in turns; the promise, which is decided here, has its outcome."""
         promise = Promise(self, None, decided_here=True)
@@ -212,7 +213,7 @@ class Liveslots:
             self._reject(outcome, raised)
         else:
             if isinstance(awaited, Promise):
-                awaited.when_settled(lambda: self._ready.append(partial(self._step, coroutine, outcome, None)))
+                awaited.when_settled(partial(self._step, coroutine, outcome, None))
                 return
             wrong = TypeError(f"a vat can await promises only, and a {type(awaited).__qualname__} is none")
             self._ready.append(partial(self._step, coroutine, outcome, wrong))

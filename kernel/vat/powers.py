@@ -10,9 +10,12 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
+from kernel.vat.texts import with_utf8_form
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_ENTRY_BYTES = 64  # what an entry counts besides its text
 _LINE_CHARACTERS = 8192  # a longer line is written in parts
 
 
@@ -27,7 +30,8 @@ class Output:
 
     def write(self, level: str, text: str) -> None:
         """Write one entry."""
-        size = len(text.encode(errors="backslashreplace"))
+        text = with_utf8_form(text)
+        size = _ENTRY_BYTES + len(text.encode())
         if self._written + size > self._limit:
             self._dropped += size
             return

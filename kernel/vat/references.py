@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kernel.capdata import RemoteError
 from kernel.vat.exo import Exo
+from kernel.vat.texts import has_utf8_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
+
+METHOD_CHARACTERS = 1000
+"""How long the name of a method may be."""
 
 PENDING = "pending"
 FULFILLED = "fulfilled"
@@ -31,6 +35,9 @@ class Sender(Protocol):
 
     def want(self, promise: Promise) -> None:
         """Have the kernel tell how a promise is settled."""
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Make a call later in this crank."""
 
     def spawn(self, coroutine: Coroutine[Any, None, Any]) -> Promise:
         """Run a coroutine in turns; the promise has its outcome."""
@@ -101,12 +108,15 @@ class Promise:
         self._state, self._value = state, value
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            waiter()
+            self._vat.soon(waiter)
 
     def when_settled(self, waiter: Callable[[], None]) -> None:
-        """Call once the promise is settled: at once when it is so already."""
+        """Make a call soon after the promise is settled; soon from now when it is so already.
+
+        Calls are not made from inside one another, so chains of promises may have any length.
+        """
         if self._state is not PENDING:
-            waiter()
+            self._vat.soon(waiter)
             return
         self._waiters.append(waiter)
         self._vat.want(self)
@@ -153,6 +163,8 @@ class E:
     def __getattr__(self, name: str) -> Callable[..., Promise]:
         if name.startswith("_"):
             raise AttributeError(f"methods whose name begins with an underscore cannot be called from outside: {name}")
+        if len(name) > METHOD_CHARACTERS or not has_utf8_form(name):
+            raise AttributeError(f"no method can have the name {name[:40]!r}: it is too long, or no text")
         target = self._target
 
         def send(*args: object, **named: object) -> Promise:

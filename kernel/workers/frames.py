@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import VatProtocolError
@@ -16,18 +17,20 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 4
 
+# An escape that is not itself escaped.  Characters beyond the basic plane come unescaped, so no pair is hit.
+_LONE_SURROGATE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F]")
+
 
 def pack(frame: list[Any], limit: int) -> bytes:
     """Write a frame.
 
     Raises:
-        VatProtocolError: It would be longer than ``limit`` bytes.
+        VatProtocolError: It would be longer than ``limit`` bytes, or has a lone surrogate in a text.
     """
-    text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
     try:
-        body = text.encode()
-    except UnicodeEncodeError:  # a lone surrogate has no UTF-8 form; JSON's escape of it has
-        body = json.dumps(frame, separators=(",", ":")).encode()
+        body = json.dumps(frame, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise VatProtocolError(f"a {str(frame[0])[:20]!r} frame has text without a UTF-8 form") from error
     if len(body) > limit:
         raise VatProtocolError(
             f"a {str(frame[0])[:20]!r} frame of {len(body)} bytes is longer than the bound of {limit} bytes"
@@ -41,6 +44,8 @@ def unpack(body: bytes | bytearray) -> list[Any]:
     Raises:
         VatProtocolError: It is not a JSON array that begins with a string.
     """
+    if b"\\u" in body and _LONE_SURROGATE.search(body):
+        raise VatProtocolError("a frame has text without a UTF-8 form")
     try:
         frame = json.loads(body)
     except (ValueError, RecursionError) as error:

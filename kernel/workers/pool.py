@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_LIMITS = Limits()
 
 _CONTROL_BYTES = 64 * 1024
+_LOG_ENTRY_BYTES = 64
 _DELIVERIES = frozenset({"start", "message", "notify"})
 
 
@@ -96,7 +97,7 @@ class Worker:
                     self._note_exit(frame)
                     continue
                 if frame[0] == "log":
-                    self._log_bytes += len(str(frame[1:]))
+                    self._log_bytes += _log_size(frame)
                     if self._log_bytes > 2 * self._limits.log_bytes_per_delivery + 65536:
                         raise VatProtocolError("it flooded the log")
                 self._pool.loop.call_soon(self._deliver, frame)
@@ -281,6 +282,13 @@ class TemplateLink:
 
     def _ended(self) -> None:
         self._on_end(self._process.end())
+
+
+def _log_size(frame: list[Any]) -> int:
+    text = frame[1].get("text") if len(frame) == 2 and isinstance(frame[1], dict) else None
+    if not isinstance(text, str):
+        raise VatProtocolError("a 'log' frame has no text")
+    return _LOG_ENTRY_BYTES + len(text)
 
 
 def _exit_of(pid: int | None, wait_status: int | None, reason: str | None) -> WorkerExit:

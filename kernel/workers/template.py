@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from kernel.errors import OcapError, describe
 from kernel.vat.modules import preload
 from kernel.vat.supervisor import Bounds, Supervisor
+from kernel.vat.texts import with_utf8_form
 from kernel.workers import confine
 from kernel.workers.frames import FrameReader, pack, read_frame, write_frame
 from kernel.workers.types import Confinement, Limits
@@ -140,7 +141,7 @@ def _serve_vat(name: str, limits: Limits, filter_: Filter | None, refused: str |
         write_frame(CONTROL_FD, frame, limits.frame_bytes)
 
     def give_up(reason: str, status: int) -> int:
-        send(["exit", {"reason": reason}])
+        send(["exit", {"reason": with_utf8_form(reason)}])
         return status
 
     if refused is not None:

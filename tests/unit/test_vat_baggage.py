@@ -102,6 +102,8 @@ def test_what_would_not_survive_is_refused_in_words() -> None:
         vat.baggage["x"] = object()
     with pytest.raises(TypeError, match="keys of the baggage are str, not int"):
         vat.baggage[1] = 1  # type: ignore[index]
+    with pytest.raises(TypeError, match="has a lone surrogate"):
+        vat.baggage["\ud800"] = 1
     assert "x" not in vat.baggage
     assert [name for name, *_ in changes(vat)] == ["send", "subscribe"]
 

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from kernel.capdata import CapData, Slot, decode, encode, error_of
-from kernel.errors import VatProtocolError
 from kernel.vat import E, Exo, Presence, Promise, RemoteError
 from kernel.vat.liveslots import Liveslots
 from kernel.vat.references import enter_vat
@@ -134,14 +133,19 @@ def test_an_object_that_does_not_exist_any_more_is_a_typed_rejection() -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (CapData("#7", ()), "not a list"),
-        (CapData("#[", ()), "cannot be read"),
-        (CapData('#["$0"]', ()), "cannot be read"),
+        (CapData("#7", ()), "the arguments of greet() are not a list"),
+        (CapData("#[", ()), "the arguments of greet() cannot be read"),
+        (CapData('#["$0"]', ()), "the arguments of greet() cannot be read: arguments[0] names slot 0"),
     ],
 )
-def test_arguments_of_the_wrong_form_are_a_breach_of_the_protocol(args: CapData, message: str) -> None:
-    with pytest.raises(VatProtocolError, match=message):
-        Vat(Greeter()).liveslots.deliver_message("o+0", "greet", args, RESULT)
+def test_arguments_that_cannot_be_read_are_rejected_and_harm_nobody(args: CapData, message: str) -> None:
+    vat = Vat(Greeter())
+    vat.liveslots.deliver_message("o+0", "greet", args, RESULT)
+    answer = result(vat.finish())
+    assert isinstance(answer, tuple)
+    assert answer[0] == "TypeError"
+    assert answer[1].startswith(message)
+    assert result(vat.message("greet", "bob")) == "hello bob"
 
 
 # --- references ---
@@ -192,8 +196,9 @@ def test_a_reference_is_one_presence_for_the_whole_incarnation() -> None:
     maker = Maker()
     vat = Vat(maker)
     vat.message("see", Slot("o-1", "Alleged: Bank"))
-    vat.message("see", [Slot("o-1"), Slot("o-2")])
-    first, (second, other) = maker.seen[0], maker.seen[1]  # type: ignore[misc]
+    vat.message("see", Slot("o-1"))
+    vat.message("see", Slot("o-2"))
+    first, second, other = maker.seen
     assert isinstance(first, Presence)
     assert first is second
     assert first is not other
@@ -483,10 +488,24 @@ def test_promises_that_contain_each_other_can_be_passed_on() -> None:
     }
 
 
-def test_news_of_the_wrong_form_are_a_breach_of_the_protocol() -> None:
+def test_a_value_that_cannot_be_read_rejects_the_promise() -> None:
     vat = Vat(Client())
-    with pytest.raises(VatProtocolError, match="cannot be read"):
-        vat.liveslots.deliver_notify([("p-1", False, CapData("#[", ()))])
+    vat.message("ask", PEER)
+    vat.liveslots.deliver_notify([("p+1", False, CapData("#[", ()))])
+    answer = result(vat.finish())
+    assert isinstance(answer, tuple)
+    assert answer[1].startswith("what a promise was resolved to cannot be read")
+
+
+def test_a_chain_of_promises_may_have_any_length() -> None:
+    class Chain(Exo):
+        async def link(self, length: int, peer: Any) -> Any:
+            return self.link(length - 1, peer) if length else E(peer).answer()
+
+    vat = Vat(Chain())
+    syscalls = vat.message("link", 5000, PEER)
+    assert outcomes(syscalls) == {}
+    assert result(vat.notify(("p+1", False, "end"))) == "end"
 
 
 # --- what E refuses ---
@@ -502,6 +521,9 @@ def test_e_refuses_private_methods_and_named_arguments() -> None:
     peer = Presence("o-1", None)
     with pytest.raises(AttributeError, match="begins with an underscore"):
         E(peer)._secret()
+    for name in ("m" * 1001, "\ud800"):
+        with pytest.raises(AttributeError, match="no method can have the name"):
+            getattr(E(peer), name)()
     with pytest.raises(TypeError, match="positional arguments only: pass amount of"):
         E(peer).pay(amount=7)
     assert vat.finish() == []

@@ -6,7 +6,7 @@ from kernel.vat.powers import Output, OutputStream, VatPowers
 
 
 class Sink:
-    def __init__(self, limit: int = 100) -> None:
+    def __init__(self, limit: int = 1000) -> None:
         self.entries: list[tuple[str, str]] = []
         self.output = Output(lambda level, text: self.entries.append((level, text)), limit)
 
@@ -22,7 +22,7 @@ def test_the_logger_writes_at_its_levels() -> None:
 
 
 def test_output_is_bounded_for_each_delivery_and_what_is_dropped_is_counted() -> None:
-    sink = Sink(10)
+    sink = Sink(80)
     for _ in range(3):
         sink.output.write("info", "üüü")
     sink.output.finish_delivery()
@@ -30,7 +30,7 @@ def test_output_is_bounded_for_each_delivery_and_what_is_dropped_is_counted() ->
     sink.output.finish_delivery()
     assert sink.entries == [
         ("info", "üüü"),
-        ("warning", "12 bytes of output were dropped: a delivery may write 10 bytes to the log"),
+        ("warning", "140 bytes of output were dropped: a delivery may write 80 bytes to the log"),
         ("info", "next"),
     ]
 
@@ -60,7 +60,7 @@ def test_a_line_that_never_ends_is_written_in_parts() -> None:
 def test_text_that_has_no_utf_8_form_is_no_error() -> None:
     sink = Sink()
     sink.output.write("info", "\ud800")
-    assert sink.entries == [("info", "\ud800")]
+    assert sink.entries == [("info", "\\ud800")]
 
 
 def test_powers_are_granted_by_name() -> None:
@@ -81,3 +81,9 @@ def test_a_power_that_was_not_granted_says_how_to_get_it() -> None:
 def test_an_unknown_power_cannot_be_granted() -> None:
     with pytest.raises(ValueError, match=r"no power named 'fetch' to grant \(there are: clock, logger, random\)"):
         VatPowers(Sink().output, ["fetch"])
+
+
+def test_empty_lines_count_too() -> None:
+    sink = Sink(1000)
+    print("\n" * 100_000, file=OutputStream(sink.output, "info"))
+    assert len(sink.entries) < 20

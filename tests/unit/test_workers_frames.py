@@ -47,8 +47,17 @@ def test_a_frame_is_its_length_and_compact_json() -> None:
     assert pack(["a", {"b": "ü"}], LIMIT) == b'\0\0\0\x10["a",{"b":"\xc3\xbc"}]'
 
 
-def test_a_lone_surrogate_can_be_sent() -> None:
-    assert unpack(pack(["a", "\ud800"], LIMIT)[4:]) == ["a", "\ud800"]
+def test_text_without_a_utf_8_form_is_refused_on_either_side() -> None:
+    with pytest.raises(VatProtocolError, match="a 'log' frame has text without a UTF-8 form"):
+        pack(["log", "\ud800"], LIMIT)
+    for body in (b'["a","\\ud800"]', b'["a","\\\\\\uDfff"]'):
+        with pytest.raises(VatProtocolError, match="text without a UTF-8 form"):
+            unpack(body)
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "\\\\ud800", "\U0001f600", "\\u", "\ud7ff", "\ue000"])
+def test_text_that_only_looks_like_it_passes(text: str) -> None:
+    assert unpack(pack(["a", text], LIMIT)[4:]) == ["a", text]
 
 
 def test_a_frame_that_is_too_long_is_refused_on_either_side() -> None:
