@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NewType, Optional, TypedDict, TypeVar, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NewType, Optional, TypedDict, TypeVar, Union
 
 import pytest
 
 from kernel.vat import Exo, Presence, Promise, RemoteError, Symbol, Tagged
 from kernel.vat.guards import signature_of
 
-if False:
-    from nowhere import Unknown
+if TYPE_CHECKING:
+    from decimal import Decimal as Unknown  # at run time there is no such name here
 
 Name = NewType("Name", str)
 T = TypeVar("T")
