@@ -62,7 +62,7 @@ class Liveslots:
             log: Takes a level and a text for the kernel's log.
             crank_bytes: Bound for what one crank sends.
         """
-        self.baggage = Baggage(dict(baggage), self._encode_durable, self._value_of)
+        self.baggage = Baggage(dict(baggage), partial(self._encode, slot_of=self._slot_of_durable), self._value_of)
         self._next_export = max(1, next_export)
         self._next_promise = max(1, next_promise)
         self._log = log
@@ -303,9 +303,6 @@ class Liveslots:
         self._sent_bytes += size
         self._to_announce += [promise for promise in self._fresh if promise.state is not PENDING]
         return data
-
-    def _encode_durable(self, value: object, what: str) -> CapData:
-        return self._encode(value, what, self._slot_of_durable)
 
     def _announce_settled(self) -> None:
         resolutions = self._settled_mentioned()

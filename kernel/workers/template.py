@@ -12,6 +12,7 @@ socket and /dev/null as descriptors 0 to 2, and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import posix
@@ -51,7 +52,9 @@ class Template:
         self._reader = FrameReader(CONTROL_FRAME_BYTES)
         self._sockets: deque[int] = deque()
         self._pids: dict[int, int] = {}
-        self._wake_receiver, self._wake_sender = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake_receiver, self._wake_sender = os.pipe()
+        os.set_blocking(self._wake_receiver, False)
+        os.set_blocking(self._wake_sender, False)
         signal.set_wakeup_fd(self._wake_sender, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
 
@@ -130,7 +133,7 @@ def _be_worker(
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.dup2(0, 2)
         os.dup2(fd, CONTROL_FD)
-        os.closerange(CONTROL_FD + 1, os.sysconf("SC_OPEN_MAX"))
+        _close_above(CONTROL_FD)
         status = _serve_vat(name, limits, filter_, refused)
     finally:
         posix._exit(status)
@@ -168,6 +171,14 @@ def _serve_vat(name: str, limits: Limits, filter_: Filter | None, refused: str |
     return 0
 
 
+def _close_above(last: int) -> None:
+    """Close every descriptor above one; only those that are open are tried, as the limit may be in the millions."""
+    for name in os.listdir("/dev/fd"):
+        if int(name) > last:
+            with contextlib.suppress(OSError):  # the one that the listing itself used is closed already
+                os.close(int(name))
+
+
 def main(parent: int, die_with_parent: bool) -> None:
     """Be the template for the pool in process ``parent``, whose socket is descriptor 3.
 
@@ -178,7 +189,7 @@ def main(parent: int, die_with_parent: bool) -> None:
     """
     if die_with_parent:
         confine.die_with_parent(parent)
-    os.closerange(CONTROL_FD + 1, os.sysconf("SC_OPEN_MAX"))
+    _close_above(CONTROL_FD)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # meant for the daemon, which ends the template in its own time
     os.chdir("/")
