@@ -16,6 +16,7 @@ from pytest_ocap import markers, session
 from pytest_ocap.driver import PLAIN, Capability, has, lacks
 from pytest_ocap.examination import scenario_id
 from pytest_ocap.options import driver_of
+from pytest_ocap.report.collector import ANNOUNCEMENT, PROPERTY
 from pytest_ocap.scenarios import SCENARIOS
 from pytest_ocap.scenarios.bundle_fetch_error import fault_of
 from pytest_ocap.situation import subclusters
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
     from pytest_ocap.driver import KernelDriver
     from pytest_ocap.examination import Scenario
-
-PROPERTY = "ocap_verdict"
-"""The name of the user property in which a verdict travels with its test's report, and which JUnit files show."""
 
 FIXTURE_NEEDS: dict[str, frozenset[Capability]] = {
     "ocap_missing_bundle": frozenset({Capability.LAUNCH}),
@@ -54,6 +52,7 @@ def admit(item: pytest.Item, driver: KernelDriver) -> None:
         markers.check_phase(wish, tuple(driver.phases), item.nodeid)
         if name in SCENARIOS:
             scenario = SCENARIOS[name]
+            item.user_properties.append((ANNOUNCEMENT, scenario_id(scenario, wish.values)))
             reason = lacks(driver, scenario.needs) or scenario.supported(driver, **wish.values)
             if reason:
                 reasons.append(reason)

@@ -7,6 +7,7 @@ what the driver *says* it supports; no daemon is asked anything.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +30,8 @@ from pytest_ocap.report.collector import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+SUITE = Path(__file__).with_name("suite")
 
 __all__ = [
     "_ocap_situation",
@@ -64,6 +67,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing behind."""
     session.close(config)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Collect the suite's modules also where a project's ``python_files`` does not match their names."""
+    if file_path.parent != SUITE or not file_path.name.startswith("test_"):
+        return None
+    patterns: list[str] = parent.config.getini("python_files")
+    if any(file_path.match(pattern) for pattern in patterns) or parent.session.isinitpath(file_path):
+        return None  # pytest does so itself
+    return pytest.Module.from_parent(parent, path=file_path)
 
 
 @pytest.hookimpl(trylast=True)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from pytest_ocap.verdict import Verdict
 
 PROPERTY = "ocap_verdict"
+"""The user property in which a verdict travels with its test's report, and which JUnit files show."""
+
+ANNOUNCEMENT = "ocap_scenario"
+"""The user property in which a test says which scenario it is about to judge."""
 
 
 class Collector:
@@ -25,10 +29,16 @@ class Collector:
     def __init__(self, config: pytest.Config) -> None:
         self.verdicts: list[Verdict] = []
         self._config = config
+        self._announced: dict[str, list[str]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the verdicts of a test that was called, or that was not called at all."""
-        if report.when == "call" or (report.when == "setup" and not report.passed):
+        if report.when == "setup" and report.passed:
+            announced = [str(value) for name, value in report.user_properties if name == ANNOUNCEMENT]
+            if announced:
+                self._announced[report.nodeid] = announced
+        elif report.when in ("setup", "call"):
+            self._announced.pop(report.nodeid, None)
             for name, value in report.user_properties:
                 if name == PROPERTY:
                     from pytest_ocap.verdict import Verdict
@@ -37,13 +47,12 @@ class Collector:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
-        """Take in a test of whose worker nothing came any more."""
-        from pytest_ocap.scenarios import SCENARIOS
-        from pytest_ocap.verdict import Finding, lone_finding
+        """Take in the scenarios of a test from whose worker nothing came any more."""
+        for scenario in self._announced.pop(crashitem, ()):
+            from pytest_ocap.verdict import Finding, lone_finding
 
-        if any(name in crashitem for name in SCENARIOS) or self.verdicts:
             what = f"the test worker crashed while it ran {crashitem}"
-            self.verdicts.append(lone_finding(crashitem, Finding.HARNESS_BROKEN, "test-worker", what))
+            self.verdicts.append(lone_finding(scenario, Finding.HARNESS_BROKEN, "test-worker", what))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the table, when there is something to show."""
