@@ -88,7 +88,7 @@ def check_beside(item: pytest.Item) -> None:
 
 def record(item: pytest.Item, verdict: Verdict) -> None:
     """Let a verdict travel with the test's report."""
-    item.user_properties.append((PROPERTY, json.dumps(verdict.to_json(), ensure_ascii=False)))
+    item.user_properties.append((PROPERTY, json.dumps(verdict.to_json())))
 
 
 def _judge(item: pytest.Item) -> list[Verdict]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FATAL_SECONDS = 5.0
 """Within which a start that must fail has to have said why: far above what it takes, far below any time-out."""
 
-SETTLE_SECONDS = 2.0
+SETTLE_SECONDS = 5.0
 """How long a daemon that said goodbye may take to be gone."""
 
 MASKED = re.compile(

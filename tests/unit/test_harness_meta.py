@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,11 @@ def test_every_capability_is_explained_and_used(capability: Capability) -> None:
         path for path, text in SOURCE.items() if f"Capability.{capability.name}" in text and path.name != "driver.py"
     ]
     assert users, "something asks for it"
+
+
+def test_scenarios_run_without_pytest() -> None:
+    program = "import sys, pytest_ocap.scenarios, pytest_ocap.drivers.kernel; assert 'pytest' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=PACKAGE.parent)
 
 
 def test_scenarios_and_faults_know_neither_a_driver_nor_pytest() -> None:
