@@ -13,16 +13,18 @@ import argparse
 import ast
 import difflib
 import inspect
+import itertools
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import pytest
 
+    from pytest_ocap.drivers.command_settings import Key
     from pytest_ocap.markers import Parameter
 
 DOCS = Path(__file__).parent
@@ -154,6 +156,46 @@ def daemon_members() -> str:
     return table(("member", "what it does"), rows)
 
 
+def command_keys() -> str:
+    """The keys of the description of a daemon for the command driver."""
+    from pytest_ocap.drivers.command_settings import KEYS
+
+    return _keys(KEYS)
+
+
+def command_verb_keys() -> str:
+    """The keys of one verb in such a description."""
+    from pytest_ocap.drivers.command_settings import VERB_KEYS
+
+    return _keys(VERB_KEYS)
+
+
+def command_verbs() -> str:
+    """The verbs that a description may have."""
+    from pytest_ocap.drivers.command_settings import VERBS
+
+    rows = ((f"`{verb}`", " ".join(f"`{{{word}}}`" for word in words)) for verb, words in VERBS.items())
+    return table(("verb", "placeholders"), rows)
+
+
+def _keys(keys: Mapping[str, Key]) -> str:
+    rows = (
+        (f"`{name}`", key.meaning, " ".join(f"`{{{word}}}`" for word in key.placeholders)) for name, key in keys.items()
+    )
+    return table(("key", "meaning", "placeholders"), rows)
+
+
+def capabilities() -> str:
+    """What a daemon, or its driver, may be able to do; the texts below the members of the enumeration."""
+    source = ast.parse((DOCS.parent / "pytest_ocap" / "driver.py").read_text(encoding="utf-8"))
+    (kind,) = [node for node in source.body if isinstance(node, ast.ClassDef) and node.name == "Capability"]
+    rows = []
+    for member, text in itertools.pairwise(kind.body):
+        if isinstance(member, ast.Assign) and isinstance(text, ast.Expr):
+            rows.append((f"`{ast.literal_eval(member.value)}`", first_sentence(ast.literal_eval(text.value))))
+    return table(("capability", "meaning"), rows)
+
+
 def options() -> str:
     """Each option of the command line and each ini key."""
     from pytest_ocap.options import add_options
@@ -191,6 +233,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "cli-help": cli_help,
     "vat-modules": vat_modules,
     "markers": markers,
+    "command-keys": command_keys,
+    "command-verb-keys": command_verb_keys,
+    "command-verbs": command_verbs,
+    "capabilities": capabilities,
     "fixtures": fixtures,
     "daemon-members": daemon_members,
     "options": options,
