@@ -6,6 +6,7 @@ been sent, or cannot be any more.
 
 from __future__ import annotations
 
+import select
 import socket
 from collections import deque
 from typing import TYPE_CHECKING
@@ -47,6 +48,15 @@ class Channel:
         self._waiting.append((memoryview(data), descriptor))
         if len(self._waiting) == 1:
             self._flush()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait outside the loop until something arrives, and hand it on; False when nothing did in so many seconds."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        arrived = bool(poll.poll(seconds * 1000))
+        if arrived:
+            self._read()
+        return arrived
 
     def close(self) -> None:
         """Close it without telling anybody; idempotent."""

@@ -14,6 +14,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import ConfinementError, VatProtocolError
@@ -33,6 +34,10 @@ DEFAULT_LIMITS = Limits()
 
 _CONTROL_BYTES = 64 * 1024
 _LOG_ENTRY_BYTES = 64
+_TRY_WORKER = "See the daemon's log, and try again."
+
+READY_SECONDS = 20.0
+"""How long the template may take to start."""
 _DELIVERIES = frozenset({"start", "message", "notify"})
 
 
@@ -157,7 +162,7 @@ class WorkerPool:
     def __init__(
         self, loop: Loop, log: Log, *, limits: Limits = DEFAULT_LIMITS, require_confinement: bool = False
     ) -> None:
-        """Make a pool; nothing is started yet.
+        """Make a pool.  Nothing is started yet, unless confinement is required: then it is tried out first.
 
         Args:
             loop: Runs everything here.
@@ -166,7 +171,7 @@ class WorkerPool:
             require_confinement: Run no vat that is not confined.
 
         Raises:
-            ConfinementError: Confinement is required, and this machine plainly lacks the means.
+            ConfinementError: Confinement is required, and this machine lacks the means.
         """
         self.loop = loop
         self._log = log
@@ -177,7 +182,17 @@ class WorkerPool:
         self._workers: dict[int, Worker] = {}
         self._count = 0
         self._closed = False
-        if require_confinement and self._confinement.state != "full":
+        if require_confinement:
+            self._insist_on_confinement()
+
+    def _insist_on_confinement(self) -> None:
+        try:
+            if self._confinement.state == "full":
+                self._running_template().wait_until_ready()
+        except OSError as error:
+            self._confinement = Confinement("none", f"whether they can was not found out: {error}", _TRY_WORKER)
+        if self._confinement.state != "full":
+            self.close()
             raise ConfinementError(
                 f"vat workers cannot be confined: {self._confinement.reason}", remedy=self._confinement.remedy
             )
@@ -265,11 +280,26 @@ class TemplateLink:
         self._on_end = on_end
         self._process = TemplateProcess()
         self._reader = FrameReader(_CONTROL_BYTES)
+        self._ready = False
+        self._how_ended: str | None = None
         self._channel = Channel(loop, self._process.socket, self._hear, self._ended)
 
     def write(self, frame: list[Any], descriptor: socket.socket | None = None) -> None:
         """Send a frame, and with it a descriptor."""
         self._channel.write(pack(frame, _CONTROL_BYTES), descriptor)
+
+    def wait_until_ready(self) -> None:
+        """Wait until the template has said what it can do.
+
+        Raises:
+            OSError: It ended instead, or said nothing for too long.
+        """
+        deadline = time.monotonic() + READY_SECONDS
+        while not self._ready:
+            if self._how_ended is not None:
+                raise OSError(self._how_ended)
+            if not self._channel.wait(max(0.0, deadline - time.monotonic())):
+                raise OSError(f"the process that workers are forked from was not ready within {READY_SECONDS:g} s")
 
     def close(self) -> None:
         """End the process, and its workers, and wait until they are gone."""
@@ -277,11 +307,13 @@ class TemplateLink:
         self._process.end()
 
     def _hear(self, data: bytes) -> None:
+        self._ready = True  # that it is so is the first thing that it says
         for frame in self._reader.feed(data):
             self._on_frame(frame)
 
     def _ended(self) -> None:
-        self._on_end(self._process.end())
+        self._how_ended = self._process.end()
+        self._on_end(self._how_ended)
 
 
 def _log_size(frame: list[Any]) -> int:

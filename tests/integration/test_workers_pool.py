@@ -11,7 +11,10 @@ import psutil
 import pytest
 from workerbench import DEADLINE_SECONDS, ECHO, Bench
 
-from kernel.workers import Confinement, Limits, launch
+from kernel.errors import ConfinementError
+from kernel.events import NullLog
+from kernel.loop import Loop
+from kernel.workers import Confinement, Limits, WorkerPool, launch, pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -399,17 +402,51 @@ def test_where_nothing_confines_workers_run_and_the_log_says_so_once(
     ]
 
 
-def test_where_confinement_is_required_and_turns_out_to_be_missing_no_vat_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_BOOT", UNCONFINED)
+@pytest.mark.parametrize(
+    ("boot", "reason"),
+    [
+        (UNCONFINED, "no filters here"),
+        ("raise LookupError('broken')", "was not found out: it ended with exit status 1: LookupError: broken"),
+        ("import time; time.sleep(60)", "was not ready within 0.2 s"),
+    ],
+)
+def test_where_confinement_is_required_and_turns_out_to_be_missing_there_is_no_pool(
+    monkeypatch: pytest.MonkeyPatch, boot: str, reason: str
+) -> None:
+    monkeypatch.setattr(launch, "_BOOT", boot)
+    monkeypatch.setattr(launch, "STOP_SECONDS", 0.1)
+    if "sleep" in boot:
+        monkeypatch.setattr(pool, "READY_SECONDS", 0.2)
+    loop = Loop()
+    try:
+        with pytest.raises(ConfinementError, match="vat workers cannot be confined") as caught:
+            WorkerPool(loop, NullLog(), require_confinement=True)
+        assert reason in caught.value.message
+        assert caught.value.remedy
+        assert psutil.Process().children() == []
+    finally:
+        loop.close()
+
+
+def test_where_confinement_is_required_and_works_vats_run() -> None:
     bench = Bench(require_confinement=True)
     try:
-        vats = [bench.vat(), bench.vat()]
-        for vat in vats:
-            reason = vat.wait_for_exit().reason
-            assert reason == "vat workers cannot be confined, and confinement is required: no filters here"
-        late = bench.vat()
-        assert "confinement is required" in late.wait_for_exit().reason
-        assert not any(vat.frames for vat in [*vats, late])
+        assert bench.pool.confinement() == Confinement("full")
+        assert bench.vat().call("echo", 1) == 1
+    finally:
+        bench.close()
+
+
+def test_a_worker_that_must_be_confined_and_cannot_runs_no_vat(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(require_confinement=True)
+    try:
+        monkeypatch.setattr(launch, "_BOOT", UNCONFINED)
+        template_of(bench).kill()  # the next one finds the machine changed
+        bench.until(lambda: bench.log.named("workers.template-ended"))
+        vat = bench.vat()
+        reason = vat.wait_for_exit().reason
+        assert reason == "vat workers cannot be confined, and confinement is required: no filters here"
+        assert vat.frames == []
     finally:
         bench.close()
 
