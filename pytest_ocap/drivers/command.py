@@ -285,7 +285,7 @@ class CommandDriver:
         environment: dict[str, str | None] = {**self._environment(home)}
         return run_client(words, home, timeout=timeout, env=environment, cwd=self._settings.cwd)
 
-    def _words(self, words: Sequence[str], home: Path, **more: str) -> list[str]:
+    def _words(self, words: Sequence[str], home: Path, **more: str) -> Sequence[str]:
         values = {**self._values(home), **more}
         return [filled(word, values) for word in words]
 

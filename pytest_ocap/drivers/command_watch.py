@@ -46,6 +46,10 @@ DECIDE_SECONDS = 0.5
 """How long the client of a daemon that stands still, and may have been ready, is given to show that it was."""
 
 
+LOOK_SECONDS = 0.02
+"""How often it is asked whether a daemon listens whose client has gone before it did."""
+
+
 class Moment(NamedTuple):
     """What is waited for: the file (or the home, for any file in it) and the events."""
 
@@ -138,16 +142,23 @@ class Striker:
         self._older = _pids()
 
     def attend(self, client: AdoptedClient, watch: Watch, seconds: float) -> bool:
-        """Wait for the moment, the client's end or the end of time; strike at the moment, and say whether that was."""
+        """Wait for the moment, the end of the start or the end of time; strike at the moment, and say whether it came.
+
+        A start is at its end with its client, unless the client called a daemon ready that does not even listen.
+        """
         deadline = client.clock.now() + seconds
         poll = select.poll()
         poll.register(watch, select.POLLIN)
         poll.register(client, select.POLLIN)
-        while not client.ended and (left := deadline - client.clock.now()) > 0:
-            poll.poll(left * 1000)
+        while (left := deadline - client.clock.now()) > 0:
+            poll.poll(min(left, LOOK_SECONDS if client.ended else left) * 1000)
             if watch.happened() and (found := self._processes()):
                 return self._strike(found, client)
-            client.wait(0.001)
+            if client.wait(0.001):
+                if client.status != 0 or self._may_be_ready():
+                    return False
+                with contextlib.suppress(KeyError):
+                    poll.unregister(client)
         return False
 
     def _strike(self, found: list[int], client: AdoptedClient) -> bool:
