@@ -34,8 +34,8 @@ BUDGET_SECONDS = PATIENCE_SECONDS + 6.0
 
 ADVICE = re.compile(r"\b(?:stop|kill|restart|terminate|--force|SIGKILL|remedy|try)\b", re.IGNORECASE)
 
-_LOCK_PHASE = "lock"
-"""The phase in which a lock is taken, where a daemon has one of that name: from the next one on it must be held."""
+TAKING = ("home", "lock", "pidfile")
+"""The phases in which a daemon, where it has them, is still taking its lock: from the next one on it must be held."""
 
 
 def _supported(driver: KernelDriver, *, phase: str = "restore", **_: Any) -> str | None:
@@ -110,7 +110,7 @@ def crashed_init(
 
 
 def _hang_checks(driver: KernelDriver, phase: str) -> tuple[str, ...]:
-    after_lock = phase != _LOCK_PHASE
+    after_lock = phase not in TAKING
     return (
         *(("pid-file-early",) if after_lock and has(driver, Capability.PIDFILE) else ()),
         *(("lock-held-early",) if after_lock and has(driver, Capability.LOCK) else ()),

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_ocap.markers import MARKERS, PHASE
 from pytest_ocap.options import driver_of
+from pytest_ocap.scenarios.crashed_init import TAKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _variants(config: pytest.Config) -> Iterator[tuple[str, str]]:
     phases = tuple(driver_of(config).phases) or (PHASE,)
     # A hang costs its budget of patience, so it is looked at where daemons differ: in the middle and at the end.
-    hangs = tuple(dict.fromkeys((PHASE if PHASE in phases else phases[0], phases[-1])))
+    late = [phase for phase in phases if phase not in TAKING] or phases[-1:]
+    hangs = tuple(dict.fromkeys((PHASE if PHASE in phases else late[0], late[-1])))
     for how, chosen in zip(_HOWS, (phases, hangs), strict=True):
         yield from ((how, phase) for phase in chosen)
 
