@@ -116,7 +116,7 @@ class Kernel:
             self._termination,
             log,
         )
-        self._batch.reset_workers = lambda _error: self._vats.restart_after_loss()
+        self._batch.reset_workers = self._vats.restart_after_loss
         self._router.work_for = self._vats.poke
         self._router.call_channel = self._channels.call
         self._router.quarantine_of_vat = self._quarantine.of_vat

@@ -118,15 +118,14 @@ class Quarantine:
 
     def on_start_failed(self, vat_id: int, error: OcapError) -> None:
         """A vat of a running subcluster could not be started."""
-        vat = self._store.vats.get(vat_id)
-        if vat is None or vat.subcluster_id in self._launcher.launching or vat.subcluster_id in self._repairing:
-            return
-        if isinstance(error, StoreError):
-            return  # the store's trouble, not the subcluster's
         try:
-            self.impose(vat.subcluster_id, error, vat=vat.name)
-        except StoreError:
-            return  # undone and reported by the batch; it is set aside in memory
+            with self._store.reading():
+                vat = self._store.vats.get(vat_id)
+                if vat is None or vat.subcluster_id in self._launcher.launching | self._repairing:
+                    return
+                self.impose(vat.subcluster_id, error, vat=vat.name)
+        except StoreError as failure:
+            self._log.error("store.failed", error=failure.to_json())  # the vat is tried again at its next message
 
     def release(self, subcluster: int, event: str) -> None:
         """Let a subcluster run again.

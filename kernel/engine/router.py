@@ -242,6 +242,8 @@ class Router:
         Call it inside the unit that made the promise: should that unit be lost, so is the wait, with the store's error.
         """
         future: Future[Settlement] = self._loop.create_future()
+        # A unit that is lost raises the reason itself, and then nobody comes to read it here.
+        future.add_done_callback(lambda _future: None)
         self._waiters[number] = future
         self._batch.if_lost(lambda error: self.give_up(number, error))
         return future

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kernel.errors import VatDiedError, VatInitError, VatInitTimeoutError, VatTimeoutError
+from kernel.errors import VatDiedError, VatInitError, VatInitTimeoutError, VatTimeoutError, describe
 from kernel.refs import vat_id as vat_name
 
 if TYPE_CHECKING:
@@ -41,6 +41,16 @@ def died_starting(vat: int, name: str, exit_: WorkerExit) -> VatInitError:
         vatId=vat_name(vat),
         signal=exit_.signal,
         exitStatus=exit_.status,
+        remedy="See the daemon's log.",
+    )
+
+
+def unforeseen(vat: int, name: str, error: Exception) -> VatInitError:
+    """The kernel itself failed while it was starting the vat."""
+    return VatInitError(
+        f"vat {vat_name(vat)} ({name}) could not be started: {describe(error)}",
+        vat=name,
+        vatId=vat_name(vat),
         remedy="See the daemon's log.",
     )
 

@@ -14,6 +14,7 @@ from kernel.engine import vat_failures as failures
 from kernel.engine.crank import Counters, Crank
 from kernel.engine.settlement import rejection
 from kernel.engine.translation import Translation
+from kernel.engine.vat_process import VatProcess
 from kernel.errors import NotFoundError, OcapError, StoreError, VatError, VatProtocolError, describe
 from kernel.refs import Kref
 from kernel.refs import vat_id as vat_name
@@ -30,30 +31,10 @@ if TYPE_CHECKING:
     from kernel.loop import Future, Loop, TimerHandle
     from kernel.store import Store
     from kernel.store.deliveries import DeliveryRecord
-    from kernel.workers import Worker, WorkerExit, WorkerPool
+    from kernel.workers import WorkerExit, WorkerPool
 
-
-class VatProcess:
-    """One incarnation of a vat in its worker."""
-
-    def __init__(self, vat_id: int, name: str) -> None:
-        self.vat_id = vat_id
-        self.name = name
-        self.worker: Worker | None = None
-        self.started: Future[None] | None = None
-        self.next_import = 1
-        self.delivery: DeliveryRecord | None = None
-        self.names: Translation | None = None
-        self.timer: TimerHandle | None = None
-        self.pings: list[Future[str]] = []
-        self.ready = False
-        self.ended = False
-
-    def stop_timer(self) -> None:
-        """Let the deadline of what just ended pass without effect."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+_RETRY_SECONDS = 1.0
+"""How long the kernel waits before it takes up again what a failing store interrupted."""
 
 
 class Vats:
@@ -83,14 +64,31 @@ class Vats:
         self._processes: dict[int, VatProcess] = {}
         self._poked: set[int] = set()
         self._running = False
+        self._retry: TimerHandle | None = None
         self.may_run: Callable[[int], bool] = lambda _vat_id: True
         self.start_failed: Callable[[int, OcapError], object] = lambda _vat_id, _error: None
 
     def run(self) -> None:
         """Begin to deliver what waits."""
         self._running = True
-        for vat_id in self._store.deliveries.vats_with_work():
+        self._retry = None
+        try:
+            with self._store.reading():
+                waiting = self._store.deliveries.vats_with_work()
+        except StoreError as error:
+            self._store_failed(error)
+            return
+        for vat_id in waiting:
             self.poke(vat_id)
+
+    def _store_failed(self, error: StoreError) -> None:
+        self._log.error("store.failed", error=error.to_json())
+        self._run_later()
+
+    def _run_later(self) -> None:
+        """Take up what the store's failure interrupted in a while: at once would only keep the disk busy failing."""
+        if self._running and self._retry is None:
+            self._retry = self._loop.call_later(_RETRY_SECONDS, self.run)
 
     def poke(self, vat_id: int) -> None:
         """Say that something may wait for a vat."""
@@ -135,10 +133,11 @@ class Vats:
     async def _start(self, process: VatProcess) -> None:
         assert process.started is not None
         try:
-            bundle = await self._bundles.load(process.vat_id)
-            if process.ended:
-                return
-            frame, process.next_import = self._incarnations.begin(process.vat_id, bundle)
+            with self._store.reading():
+                bundle = await self._bundles.load(process.vat_id)
+                if process.ended:
+                    return
+                frame, process.next_import = self._incarnations.begin(process.vat_id, bundle)
             worker = self._pool.start(process.name)
             process.worker = worker
             worker.on_frame = lambda received: self._on_frame(process, received)
@@ -147,6 +146,10 @@ class Vats:
             process.timer = self._loop.call_later(self._options.init_timeout, self._init_expired, process)
         except OcapError as error:
             self._fail_start(process, error)
+        except Exception as error:  # noqa: BLE001 - a fault that nobody foresaw is the affair of this vat
+            unforeseen = failures.unforeseen(process.vat_id, process.name, error)
+            unforeseen.__cause__ = error
+            self._fail_start(process, unforeseen)
 
     def end_incarnation(self, vat_id: int) -> None:
         """Do what the end of an incarnation asks for, as a unit of its own.
@@ -164,13 +167,15 @@ class Vats:
         if process.ended:
             return
         assert process.started is not None
-        process.started.set_exception(error)
-        self.drop(process.vat_id)
-        self.start_failed(process.vat_id, error)
+        self.drop(process.vat_id, error)
+        if isinstance(error, StoreError):
+            self._store_failed(error)  # the store's trouble, not the vat's
+        else:
+            self.start_failed(process.vat_id, error)
 
     # --- ending ---
 
-    def drop(self, vat_id: int) -> None:
+    def drop(self, vat_id: int, why: OcapError | None = None) -> None:
         """End a vat's worker at once and forget it; what it did not answer waits for its next incarnation."""
         process = self._processes.pop(vat_id, None)
         if process is None:
@@ -180,35 +185,40 @@ class Vats:
         process.stop_timer()
         if process.worker is not None:
             process.worker.kill()
-        gone = failures.ended(vat_id, process.name)
+        gone = why or failures.ended(vat_id, process.name)
         for ping in process.pings:
             ping.set_exception(gone)
         process.pings.clear()
         if process.started is not None and not process.started.done():
             process.started.set_exception(gone)
 
-    def drop_all(self) -> None:
-        """End every worker at once and forget it."""
-        for vat_id in list(self._processes):
-            self.drop(vat_id)
-
-    def restart_after_loss(self) -> None:
+    def restart_after_loss(self, error: StoreError) -> None:
         """Forget workers that saw what was then undone; deliveries begin anew from what is durable."""
-        self.drop_all()
-        self._poked.clear()
-        if self._running:
-            self._loop.call_soon(self.run)
+        for vat_id in list(self._processes):
+            self.drop(vat_id, error)
+        self._run_later()
 
     def close(self) -> None:
         """Deliver nothing any more and end every worker."""
         self._running = False
-        self.drop_all()
+        if self._retry is not None:
+            self._retry.cancel()
+        for vat_id in list(self._processes):
+            self.drop(vat_id)
 
     # --- delivering ---
 
     def _dispatch(self, vat_id: int) -> None:
         self._poked.discard(vat_id)
-        if not self._running or not self.may_run(vat_id):
+        if self._running:
+            try:
+                with self._store.reading():
+                    self._deliver_next(vat_id)
+            except StoreError as error:
+                self._store_failed(error)
+
+    def _deliver_next(self, vat_id: int) -> None:
+        if not self.may_run(vat_id):
             return
         process = self._processes.get(vat_id)
         if process is not None and (not process.ready or process.delivery is not None):
