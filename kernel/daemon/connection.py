@@ -8,14 +8,14 @@ closed.
 from __future__ import annotations
 
 import select
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kernel.daemon import rpc
 from kernel.errors import RpcError
 
 if TYPE_CHECKING:
-    import socket
-
     from kernel.daemon.server import Server
     from kernel.loop import Future, Loop
 
@@ -24,6 +24,12 @@ MAX_UNDER_WAY = 64
 
 #: Unread answers of one connection, in bytes, above which it is not read.
 MAX_UNREAD = 4 * 1024 * 1024
+
+#: How long a client that was refused may go on sending before its connection is closed, in seconds.
+DISCARD_SECONDS = 5.0
+
+#: Unfinished lines up to this size are taken whatever others send, in bytes.
+_SMALL = 1024 * 1024
 
 _CHUNK = 256 * 1024
 
@@ -42,14 +48,23 @@ class Connection:
         self._reading = False
         self._ended = False
         """Whether no more requests will come: end of file, a line too long, or the daemon is stopping."""
+        self._discarding = False
+        """Whether what still comes is read only to be dropped."""
         self._closed = False
         self._read_again()
+
+    @property
+    def unfinished(self) -> int:
+        """How many bytes of requests wait for their rest, or for their turn."""
+        return len(self._lines)
 
     # --- in ---
 
     def _read_again(self) -> None:
         """Read or not, as the bounds say."""
-        wanted = not self._ended and self._under_way < MAX_UNDER_WAY and len(self._out) < MAX_UNREAD
+        if self._closed:
+            return
+        wanted = self._discarding or (not self._ended and self._has_room())
         if wanted == self._reading:
             return
         self._reading = wanted
@@ -57,6 +72,9 @@ class Connection:
             self._loop.add_reader(self._fd, self._on_readable)
         else:
             self._loop.remove_reader(self._fd)
+
+    def _has_room(self) -> bool:
+        return self._under_way < MAX_UNDER_WAY and len(self._out) < MAX_UNREAD
 
     def _on_readable(self) -> None:
         try:
@@ -66,14 +84,18 @@ class Connection:
         except OSError:
             self._close()  # the client has gone; what it asked for goes on
             return
-        if data:
+        if self._discarding:
+            self._discarding = bool(data)
+        elif data:
             self._lines.feed(data)
+            if len(self._lines) > _SMALL and self._server.holds_too_much():
+                self._refuse("The daemon holds too much of unfinished requests.", rpc.KERNEL_ERROR)
         else:
             self._ended = True
         self._take_lines()
 
     def _take_lines(self) -> None:
-        while self._under_way < MAX_UNDER_WAY and len(self._out) < MAX_UNREAD:
+        while self._has_room():
             try:
                 line = self._lines.next_line()
             except rpc.LineTooLongError:
@@ -89,8 +111,13 @@ class Connection:
         self._close_if_done()
 
     def _refuse(self, message: str, rpc_code: int) -> None:
-        """Say that what comes cannot be understood any more, and read no further."""
-        self._ended = True
+        """Say that what comes cannot be understood any more.
+
+        It is read all the same for a while, and dropped: a client that is still sending would otherwise meet a broken
+        pipe, and never read why.
+        """
+        self._ended = self._discarding = True
+        self._loop.call_later(DISCARD_SECONDS, self._close)
         self._lines = rpc.LineBuffer(self._lines.limit)
         error = RpcError(message, remedy="Send one JSON text a line, ended by a newline.")
         self._send(rpc.encode(rpc.fault(rpc.RequestId(None), rpc_code, error)))
@@ -124,6 +151,9 @@ class Connection:
             self._close()
             return
         self._loop.remove_writer(self._fd)
+        if self._discarding and not self._under_way:
+            with suppress(OSError):  # the client has gone: reading will tell
+                self._socket.shutdown(socket.SHUT_WR)
         self._close_if_done()
 
     def _on_writable(self) -> None:
@@ -136,6 +166,7 @@ class Connection:
     def finish(self) -> None:
         """Take no more requests; close when those under way are answered."""
         self._ended = True
+        self._discarding = False
         self._lines = rpc.LineBuffer(self._lines.limit)
         self._read_again()
         self._close_if_done()
@@ -156,7 +187,7 @@ class Connection:
             self._close()
 
     def _close_if_done(self) -> None:
-        if self._ended and not self._under_way and not self._out and not len(self._lines):
+        if self._ended and not (self._discarding or self._under_way or self._out or len(self._lines)):
             # Later, so that whoever called may still finish what it does with this connection.
             self._loop.call_soon(self._close)
 

@@ -50,6 +50,8 @@ class LockInfo(NamedTuple):
     progress: tuple[int, int] | None
     home: str
     failed_phase: str | None
+    socket: str | None
+    """Where that daemon listens, or means to."""
 
     @property
     def pid(self) -> int:
@@ -121,7 +123,11 @@ class DaemonLock:
         self._record.update(pid=me.pid, startTime=me.start_time, bootId=me.boot_id)
         self.announce(phase)
 
-    def announce(self, phase: str, progress: tuple[int, int] | None = None, **more: Any) -> None:
+    def note(self, **facts: Any) -> None:
+        """Have the text say something more from the next announcement on."""
+        self._record.update(facts)
+
+    def announce(self, phase: str, progress: tuple[int, int] | None = None) -> None:
         """Write the phase (and how much of it is done) into the text.
 
         Raises:
@@ -132,10 +138,9 @@ class DaemonLock:
         self._record["phase"] = phase
         self._record["progressMonotonic"] = monotonic()
         self._record["progress"] = list(progress) if progress is not None else None
-        self._record.update(more)
         data = json.dumps(self._record, ensure_ascii=False).encode("utf-8", "backslashreplace")
         if len(data) >= TEXT_BYTES:  # a home path of kilobytes; everything else is short
-            data = json.dumps({**self._record, "home": ""}).encode()
+            data = json.dumps({**self._record, "home": "", "socket": None}).encode()
         try:
             os.pwrite(self._fd, data.ljust(TEXT_BYTES - 1) + b"\n", 0)
         except OSError as error:
@@ -320,6 +325,7 @@ def _read(fd: int) -> LockInfo | None:
             progress=(int(progress[0]), int(progress[1])) if progress else None,
             home=str(record["home"]),
             failed_phase=record.get("failedPhase"),
+            socket=record.get("socket"),
         )
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None  # empty, or written by something else: it says nothing, and the lock itself is the truth

@@ -146,6 +146,7 @@ class Daemon:
         lock = DaemonLock(home.lock, home.path, __version__)
         lock.acquire("lock")
         self._lock = lock
+        lock.note(socket=home.socket)
         write_pid_file(home.pid, os.getpid())
         self._enter("lock")
 
@@ -351,7 +352,9 @@ class Daemon:
         for failure in self._close_kernel():
             if self._log is not None:
                 self._log.error("daemon.error_while_failing", error=render(failure))
-        self._let_go(FAILED, failedPhase=failed_phase)
+        if self._lock is not None:
+            self._lock.note(failedPhase=failed_phase)
+        self._let_go(FAILED)
         self._status.close()
         return status
 
@@ -367,13 +370,13 @@ class Daemon:
         self._server = self._kernel = self._store = self._loop = None
         return failures
 
-    def _let_go(self, phase: str, **more: Any) -> None:
+    def _let_go(self, phase: str) -> None:
         """Remove the pid file and let the lock go, last of all."""
         if self._lock is None or not self._lock.held or self._home is None:
             return
         remove_pid_file(self._home.pid, os.getpid())
         try:
-            self._lock.announce(phase, **more)
+            self._lock.announce(phase)
         except OcapError as error:
             if self._log is not None:
                 self._log.warning("daemon.lock_text_not_written", error=error)

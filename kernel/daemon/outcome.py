@@ -193,11 +193,16 @@ def stuck(
 
 
 def not_listening(home: Home, info: LockInfo) -> DaemonUnresponsiveError:
-    """Say that a ready daemon's socket has gone."""
+    """Say that a ready daemon cannot be reached: its socket has gone, or is looked for in the wrong place."""
+    if info.socket not in (None, home.socket):
+        why = f"it listens on {info.socket}, not on {home.socket}"
+        remedy = f"Set OCAP_SOCKET_PATH={info.socket}, or run {command(home, 'daemon stop')}, then start again."
+    else:
+        why = f"nothing listens on {home.socket}: its socket was removed or replaced"
+        remedy = f"Run {command(home, 'daemon stop')}, then start again."
     return DaemonUnresponsiveError(
-        f"The daemon (pid {info.pid}) is ready and holds its lock, but nothing listens on {home.socket}: "
-        "its socket was removed or replaced.",
-        remedy=f"Run {command(home, 'daemon stop')}, then start again.",
+        f"The daemon (pid {info.pid}) is ready and holds its lock, but {why}.",
+        remedy=remedy,
         pid=info.pid,
         phase=info.phase,
         path=home.socket,

@@ -67,6 +67,12 @@ def identify(pid: int) -> ProcessId | None:
     return ProcessId(pid, int(fields[19]), boot_id())
 
 
+def identify_child(pid: int) -> ProcessId:
+    """Give the identity of a child that has not been reaped, which may have ended already."""
+    fields = _stat_fields(pid) if has_proc() else None
+    return ProcessId(pid, int(fields[19]), boot_id()) if fields is not None else ProcessId(pid, 0, "")
+
+
 def _responds(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: How many clients are served at once.
 MAX_CONNECTIONS = 512
 
+#: How many bytes of unfinished requests are held for all clients together.
+MAX_UNFINISHED = 256 * 1024 * 1024
+
 #: How many connections are accepted before anything else has its turn.
 _ACCEPT_ROUND = 64
 
@@ -49,6 +52,7 @@ class Server:
         *,
         max_connections: int = MAX_CONNECTIONS,
         max_line: int = rpc.MAX_LINE_BYTES,
+        max_unfinished: int = MAX_UNFINISHED,
         uid: int | None = None,
     ) -> None:
         """Begin to serve.
@@ -60,6 +64,7 @@ class Server:
             log: Where it reports.
             max_connections: How many clients are served at once.
             max_line: The longest request, in bytes.
+            max_unfinished: How many bytes of unfinished requests are held for all clients together.
             uid: The user who is served besides root; the daemon's own by default.
         """
         self._loop = loop
@@ -68,6 +73,7 @@ class Server:
         self._log = log
         self._max_connections = max_connections
         self._max_line = max_line
+        self._max_unfinished = max_unfinished
         self._uid = os.geteuid() if uid is None else uid
         self._connections: set[Connection] = set()
         self._under_way = 0
@@ -152,6 +158,14 @@ class Server:
             self._log.warning("rpc.too_many_connections", connections=len(self._connections))
             return OcapError(f"The daemon serves {self._max_connections} connections already; try again later.")
         return None
+
+    def unfinished(self) -> int:
+        """Give how many bytes of unfinished requests are held for all clients together."""
+        return sum(connection.unfinished for connection in list(self._connections))
+
+    def holds_too_much(self) -> bool:
+        """Say whether that is over the bound."""
+        return self.unfinished() > self._max_unfinished
 
     def forget(self, connection: Connection) -> None:
         """Note that a connection has been closed."""

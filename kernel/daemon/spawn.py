@@ -16,7 +16,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kernel.daemon.process import ProcessId, identify, monotonic, signal_name
+from kernel.daemon.process import identify_child, monotonic, signal_name
 from kernel.daemon.status import StatusReader
 from kernel.errors import DaemonDiedError
 
@@ -51,7 +51,7 @@ class Spawned:
 
     def __init__(self, pid: int, status_fd: int, stderr_fd: int) -> None:
         self.pid = pid
-        self.identity = identify(pid) or ProcessId(pid, 0, "")
+        self.identity = identify_child(pid)
         self.phase: str | None = None
         self.progress: tuple[int, int] | None = None
         self.fatal: dict[str, Any] | None = None

@@ -237,6 +237,21 @@ def test_a_line_over_the_limit_is_refused_and_the_connection_closed(path: str) -
     served.close()
 
 
+def test_what_all_clients_send_together_is_bounded_and_small_requests_are_served_all_the_same(path: str) -> None:
+    served = Served(path, max_unfinished=4 * 1024 * 1024)
+    clients = [Raw(path) for _ in range(3)]
+    for client in clients[:2]:
+        client.send(b"x" * 1_900_000)
+    eventually(lambda: served.server.unfinished() == 3_800_000)
+    answer = clients[2].ask(b"x" * 1_900_000)
+    assert "too much" in answer["error"]["message"]
+    with Client(path) as other:
+        assert other.call("echo", ["x" * 100_000]) == ["x" * 100_000]
+    for client in clients:
+        client.close()
+    served.close()
+
+
 def test_64_mebibytes_are_taken_and_one_byte_more_is_not(served: Served) -> None:
     limit = 64 * 1024 * 1024
     head, foot = b'{"id": 1, "method": "count", "params": ["', b'"]}'

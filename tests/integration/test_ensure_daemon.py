@@ -218,6 +218,17 @@ def test_a_daemon_whose_socket_was_removed_is_unresponsive_and_can_be_stopped(ho
     assert stop_daemon(home).how == "sigterm"
 
 
+def test_a_daemon_that_listens_elsewhere_is_said_to(
+    home: Home, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OCAP_SOCKET_PATH", str(short_tmp / "elsewhere.sock"))
+    elsewhere = Home(home.path)
+    assert ensure_daemon(elsewhere).socket == str(short_tmp / "elsewhere.sock")
+    with pytest.raises(DaemonUnresponsiveError, match="not on"):
+        ensure_daemon(home)
+    assert stop_daemon(elsewhere).how == "rpc"
+
+
 def test_a_listener_that_is_not_the_holder_of_the_lock_is_foreign(home: Home) -> None:
     ensure_daemon(home)
     os.unlink(home.socket)

@@ -76,7 +76,8 @@ def test_a_second_daemon_is_refused_and_told_who_holds_the_lock(path: str) -> No
 
 def test_the_lock_is_free_after_release_and_the_text_stays_for_the_next_start(path: str) -> None:
     lock = taken(path)
-    lock.announce(FAILED, failedPhase="store")
+    lock.note(failedPhase="store")
+    lock.announce(FAILED)
     lock.release()
     lock.release()
     held, info = inspect_lock(path)
