@@ -66,7 +66,7 @@ class Batch:
         self._outputs.append((callback, args))
 
     def if_lost(self, callback: Callable[[StoreError], object]) -> None:
-        """Call with the cause if the unit under way is undone after all because the store failed."""
+        """Call with the cause if the unit under way, or the next one, is undone because the store failed."""
         self._on_lost.append(callback)
 
     def commit(self) -> None:

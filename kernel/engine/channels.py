@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from kernel.store.references import ChannelRecord
 
 
+_RETRY_SECONDS = 1.0
+"""How long an answer that the store lost waits before it is given again."""
+
+
 class Channels:
     """The open channels of every subcluster."""
 
@@ -83,9 +87,10 @@ class Channels:
             if channel is None:
                 raise IoChannelError(f"the IO channel {record.name!r} is not open", channel=record.name)
             arguments: Any = decode(data)
+            texts = isinstance(arguments, list) and all(isinstance(argument, str) for argument in arguments)
             if method == "read" and arguments == []:
-                channel.read(lambda line: self._settle(result, _line(line)))
-            elif method == "write" and len(arguments) == 1 and isinstance(arguments[0], str):
+                channel.read(lambda line: self._take(result, line))
+            elif method == "write" and texts and len(arguments) == 1:
                 channel.write(arguments[0])
                 self._settle(result, NOTHING)
             else:
@@ -97,14 +102,22 @@ class Channels:
         except (IoChannelError, CapDataError) as error:
             self._settle(result, rejection(error))
 
+    def _take(self, result: int | None, line: str | None) -> bool:
+        """Answer a read with a line, unless whoever asked has ended meanwhile: then the line is for the next reader."""
+        wanted = result is None or self._router.is_awaited(result)
+        self._settle(result, _line(line) if wanted else NOTHING)
+        return wanted
+
     def _settle(self, result: int | None, settlement: Settlement) -> None:
         if result is None:
             return
+        # What a channel did is known here only, so an answer that the store loses is given again.
+        self._batch.if_lost(lambda _error: self._loop.call_later(_RETRY_SECONDS, self._settle, result, settlement))
         try:
             with self._batch.unit():
                 self._router.resolve(result, settlement)
-        except StoreError:
-            return  # undone and reported by the batch
+        except StoreError as error:
+            self._log.error("store.failed", error=error.to_json())
 
 
 def _line(line: str | None) -> Settlement:

@@ -17,6 +17,7 @@ from kernel.errors import (
     QuarantinedError,
     RejectedError,
     RevokedError,
+    StoreError,
     VatTerminatedError,
 )
 from kernel.refs import Kref, object_kref, promise_kref, subcluster_id
@@ -247,6 +248,16 @@ class Router:
         self._waiters[number] = future
         self._batch.if_lost(lambda error: self.give_up(number, error))
         return future
+
+    def is_awaited(self, number: int) -> bool:
+        """Say whether anybody still waits for a promise, so far as the store can tell."""
+        if number in self._waiters:
+            return True
+        try:
+            with self._store.reading():
+                return self._store.promises.is_mentioned(number)
+        except StoreError:
+            return True
 
     def give_up(self, number: int, error: OcapError) -> None:
         """End a wait whose time is over with an error; the promise itself is not touched."""

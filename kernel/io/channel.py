@@ -15,7 +15,7 @@ import stat
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kernel.errors import IoChannelError
+from kernel.errors import IoChannelError, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ class LineChannel:
         self._received = bytearray()
         self._unsent = bytearray()
         self._lines: deque[str | None] = deque()
-        self._readers: deque[Callable[[str | None], object]] = deque()
+        self._readers: deque[Callable[[str | None], bool]] = deque()
 
     def open(self) -> None:
         """Bind the socket, with access for this user only.
@@ -61,8 +61,11 @@ class LineChannel:
         Raises:
             IoChannelError: The path is in use, is something else's, or cannot be bound.
         """
-        self._clear_path()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._clear_path()
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        except (OSError, ValueError) as error:  # no descriptor is left; a path that no socket can have
+            raise self._error(f"cannot be opened: {describe(error)}", "Check its path and its directory.") from error
         try:
             listener.setblocking(False)
             umask = os.umask(0o177)
@@ -98,8 +101,10 @@ class LineChannel:
         except OSError as error:
             self._log.warning("io.not-removed", channel=self.name, path=self.path, error=str(error))
 
-    def read(self, reader: Callable[[str | None], object]) -> None:
+    def read(self, reader: Callable[[str | None], bool]) -> None:
         """Call ``reader`` once with the next line (without its end), or with None when the client has left.
+
+        A reader that gives False has no use for it any more, and the next one gets it.
 
         Raises:
             IoChannelError: The channel is for writing only.
@@ -180,10 +185,10 @@ class LineChannel:
             self._loop.remove_reader(self._client.fileno())
 
     def _give(self, line: str | None) -> None:
-        if self._readers:
-            self._readers.popleft()(line)
-        else:
-            self._lines.append(line)
+        while self._readers:
+            if self._readers.popleft()(line):
+                return
+        self._lines.append(line)
 
     def _flush(self) -> None:
         if self._client is None:

@@ -93,14 +93,18 @@ class Promises:
         """Remove a resolved promise if nothing mentions it any more; says whether it did."""
         return self._connection.execute(_DELETE_UNREFERENCED, {"id": number}).rowcount > 0
 
+    def is_mentioned(self, number: int) -> bool:
+        """Say whether anything mentions a promise: a vat, a message, another promise's value, a wish to be told."""
+        row = self._connection.execute(f"SELECT 1 FROM promises WHERE id = ? AND {_NOT_MENTIONED}", (number,))
+        return row.fetchone() is None
+
     def unreferenced(self) -> list[int]:
         """Give the resolved promises that nothing mentions."""
         return [row[0] for row in self._connection.execute(_UNREFERENCED)]
 
 
 _NOT_MENTIONED = """
-state <> 'unresolved'
-AND NOT EXISTS (SELECT 1 FROM clist WHERE promise = promises.id)
+NOT EXISTS (SELECT 1 FROM clist WHERE promise = promises.id)
 AND NOT EXISTS (SELECT 1 FROM subscribers WHERE promise_id = promises.id)
 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE promise = promises.id)
 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE result = promises.id)
@@ -108,5 +112,5 @@ AND NOT EXISTS (SELECT 1 FROM delivery_slots WHERE promise = promises.id)
 AND NOT EXISTS (SELECT 1 FROM promise_slots WHERE promise = promises.id)
 AND NOT EXISTS (SELECT 1 FROM baggage_slots WHERE promise = promises.id)
 """
-_DELETE_UNREFERENCED = f"DELETE FROM promises WHERE id = :id AND {_NOT_MENTIONED}"
-_UNREFERENCED = f"SELECT id FROM promises WHERE {_NOT_MENTIONED} ORDER BY id"
+_DELETE_UNREFERENCED = f"DELETE FROM promises WHERE id = :id AND state <> 'unresolved' AND {_NOT_MENTIONED}"
+_UNREFERENCED = f"SELECT id FROM promises WHERE state <> 'unresolved' AND {_NOT_MENTIONED} ORDER BY id"

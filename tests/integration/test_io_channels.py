@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from bench import Bench
 
+from kernel.engine.router import Call
+from kernel.engine.settlement import Settlement
 from kernel.errors import LaunchError, RejectedError
+from kernel.refs import Kref
 
 ECHO = """
     from kernel.vat import E, Exo
@@ -219,3 +222,47 @@ def test_a_line_without_end_cuts_the_client_off(bench: Bench, path: Path) -> Non
         bench.run_until(cut_off)
     assert bench.log.named("io.client-cut-off")
     assert bench.send(launched["rootKref"], "read") is None
+
+
+def test_a_line_goes_to_who_waits_now_and_not_to_an_incarnation_that_has_ended(bench: Bench, path: Path) -> None:
+    launched = launch(bench, path)
+    lost = bench.loop.spawn(bench.kernel.queue_message(launched["rootKref"], "read", []))
+    lost.add_done_callback(lambda _future: None)
+    bench.run_until(lambda: bench.rows("promises") > 1)
+    bench.run(bench.kernel.restart_vat("v1"))
+    bench.run_until(lost.done)
+    pending = bench.loop.spawn(bench.kernel.queue_message(launched["rootKref"], "read", []))
+    with connect(path) as client:
+        client.sendall(b"one\ntwo\n")
+        bench.run_until(pending.done)
+        assert pending.result().body == '#"one"'
+        assert bench.send(launched["rootKref"], "read") == "two"
+    assert bench.rows("promises") == 0, "the answer that nobody waited for is not kept"
+
+
+def test_an_answer_that_the_store_loses_is_given_again(bench: Bench, path: Path) -> None:
+    launch(bench, path)
+    kernel, connection = bench.kernel, bench.store.connection
+    with kernel._batch.unit():
+        result = bench.store.promises.insert()
+        answer = kernel._router.wait_for(result)
+    kernel._batch.commit()
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    kernel._channels._settle(result, Settlement(False, '#"' + "x" * 500_000 + '"', ()))
+    assert bench.log.named("store.batch-lost")
+    connection.execute("PRAGMA max_page_count = 1000000")
+    bench.run_until(answer.done)
+    assert len(answer.result().body) > 500_000
+
+
+def test_arguments_that_are_no_list_are_refused_and_disturb_nobody(bench: Bench, path: Path) -> None:
+    launch(bench, path)
+    kernel = bench.kernel
+    channel = bench.store.connection.execute("SELECT object_id FROM channels").fetchone()[0]
+    with kernel._batch.unit():
+        result = bench.store.promises.insert()
+        answer = kernel._router.wait_for(result)
+        kernel._router.send(Kref("object", channel), Call("write", "#5", (), result))
+    bench.run_until(answer.done)
+    assert answer.result().rejected
