@@ -9,7 +9,8 @@ since the last commit.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
+import time
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from kernel.errors import QueryError, StoreError
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MAX_ROWS = 10_000
+_QUERY_SECONDS = 2.0
+_QUERY_STEPS = 10_000
+"""How many of SQLite's virtual instructions pass between two looks at the clock: about a millisecond."""
 
 
 class BatchLostError(Exception):
@@ -193,24 +197,30 @@ class Store:
             The rows, each a dict by column name; blobs as hexadecimal text.
 
         Raises:
-            QueryError: The statement is wrong, would write, or gives more than 10,000 rows.
+            QueryError: The statement is wrong, would write, or gives more than 10,000 rows, or takes too long.
         """
         from urllib.parse import quote
 
         uri = f"file:{quote(self.path)}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, timeout=1.0, isolation_level=None)
+        deadline = time.monotonic() + _QUERY_SECONDS
         try:
-            connection.execute("PRAGMA query_only = ON")
-            connection.set_authorizer(_only_reading)
-            cursor = connection.execute(sql)
-            rows = cursor.fetchmany(_MAX_ROWS + 1)
-            names = [column[0] for column in cursor.description or ()]
+            with closing(sqlite3.connect(uri, uri=True, timeout=1.0, isolation_level=None)) as connection:
+                connection.execute("PRAGMA query_only = ON")
+                connection.set_authorizer(_only_reading)
+                connection.set_progress_handler(lambda: time.monotonic() > deadline, _QUERY_STEPS)
+                cursor = connection.execute(sql)
+                rows = cursor.fetchmany(_MAX_ROWS + 1)
+                names = [column[0] for column in cursor.description or ()]
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                raise QueryError(
+                    f"the query took more than {_QUERY_SECONDS:g} seconds, and the kernel waits for it",
+                    sql=sql[:1000],
+                    remedy="Ask for less, or ask a copy of the store with the sqlite3 program.",
+                ) from error
             raise QueryError(
                 f"the query was refused: {error}", sql=sql[:1000], remedy="Send one SELECT statement."
             ) from error
-        finally:
-            connection.close()
         if len(rows) > _MAX_ROWS:
             raise QueryError(f"the query gives more than {_MAX_ROWS} rows", sql=sql[:1000], remedy="Add a LIMIT.")
         return [
