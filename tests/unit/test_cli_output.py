@@ -73,7 +73,19 @@ def _on_terminal(monkeypatch: pytest.MonkeyPatch, write: object) -> str:
         with monkeypatch.context() as patch, os.fdopen(follower, "w") as stream:
             patch.setattr(sys, "stdout", stream)
             write()
-            stream.flush()
-            return os.read(leader, 65536).decode().replace("\r\n", "\n")
+        return _all_of(leader).decode().replace("\r\n", "\n")
     finally:
         os.close(leader)
+
+
+def _all_of(leader: int) -> bytes:
+    """Read what a terminal that has been closed was sent; it may come in parts."""
+    shown = b""
+    while True:
+        try:
+            data = os.read(leader, 65536)
+        except OSError:  # what Linux says at the end
+            return shown
+        if not data:
+            return shown
+        shown += data
