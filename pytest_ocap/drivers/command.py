@@ -21,7 +21,7 @@ from pytest_ocap.driver import FULL, PLAIN, QUARANTINED, Capability, Interrupt, 
 from pytest_ocap.drivers import command_answers as answers
 from pytest_ocap.drivers.command_clients import AdoptedClient
 from pytest_ocap.drivers.command_settings import Settings, Verb, read_settings
-from pytest_ocap.drivers.command_watch import Striker, Watch, moment, moments
+from pytest_ocap.drivers.command_watch import moments, order
 from pytest_ocap.drivers.command_words import filled, filled_value, placeholders
 from pytest_ocap.processes import TOKEN
 from pytest_ocap.verdict import HarnessBrokenError
@@ -111,26 +111,22 @@ class CommandDriver:
     ) -> Outcome:
         """Run the start command; an interrupt is the daemon's own failpoint, or something that happens in the home."""
         settings = self._settings
-        struck = interrupt if not settings.phases else None
         if interrupt is not None and settings.phases:
             values = {"phase": interrupt.phase, "how": interrupt.how}
             setting |= Setting(env={key: filled(text, values) for key, text in settings.interrupt.items()})
         if "timeout" not in placeholders(settings.start):
             timeout = max(timeout, 0.0 if settings.foreground else settings.start_timeout)
         words = [*setting.prefix, *self._words(settings.start, home, timeout=f"{timeout:g}")]
-        environment = {**os.environ, **self._environment(home), **setting.env}
         limit = timeout if settings.foreground else timeout + GRACE_SECONDS
-        if struck is None:
-            with AdoptedClient(words, home, env=environment, cwd=settings.cwd, daemon=settings.foreground) as client:
-                return self._attend(client, home, limit)
-        target = moment(struck.phase, home, self._places(home))
-        striker = Striker(struck.how, target, home, self.socket(home), self.pid(home))
-        with (
-            Watch(target) as watch,
-            AdoptedClient(words, home, env=environment, cwd=settings.cwd, daemon=settings.foreground) as client,
-        ):
-            striker.attend(client, watch, limit)
-            return self._attend(client, home, limit - (client.clock.now() - client.began))
+        wish = None
+        if interrupt is not None and not settings.phases:
+            places = self._places(home)
+            wish = order(interrupt.how, interrupt.phase, home, places, seconds=limit, foreground=settings.foreground)
+        environment = {**os.environ, **self._environment(home), **setting.env}
+        with AdoptedClient(
+            words, home, env=environment, cwd=settings.cwd, daemon=settings.foreground, order=wish
+        ) as client:
+            return self._attend(client, home, limit)
 
     def stop(self, home: Path, *, timeout: float, force: bool = False) -> Outcome:
         """Run the stop command, and wait a little until the daemon is gone."""
@@ -262,9 +258,7 @@ class CommandDriver:
             return outcome
         path = self._settings.error_code
         code = None if path is None else answers.maybe_at(outcome.value, path)
-        data = outcome.value.get("data")
-        text = outcome.text if data is None else f"{outcome.text}\n{answers.text_of(data)}"
-        return replace(outcome, text=text, code=None if code is None else str(code))
+        return replace(outcome, code=None if code is None else str(code))
 
     def _attend(self, client: AdoptedClient, home: Path, seconds: float) -> Outcome:
         """Wait for the end of the start's client, or for a daemon in the foreground until it answers."""

@@ -7,6 +7,7 @@ disable a time-out.
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from pytest_ocap.drivers.command_watch import Order
+
 RUNNER = Path(__file__).with_name("command_runner.py")
 
 _runners: set[int] = set()
@@ -40,10 +43,18 @@ class AdoptedClient:
         env: Its whole environment.
         cwd: Where it runs.
         daemon: It is no client, but the daemon itself.
+        order: How it is to be interrupted.
     """
 
     def __init__(
-        self, words: Sequence[str], home: Path, *, env: Mapping[str, str], cwd: Path, daemon: bool = False
+        self,
+        words: Sequence[str],
+        home: Path,
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        daemon: bool = False,
+        order: Order | None = None,
     ) -> None:
         _reap()
         self.clock = Clock()
@@ -59,7 +70,8 @@ class AdoptedClient:
         environment = {name: value for name, value in env.items() if name != TOKEN}
         with theirs, open(os.devnull, "rb") as nothing:
             os.set_inheritable(theirs.fileno(), True)
-            arguments = (str(RUNNER), os.fspath(home), str(theirs.fileno()), os.fspath(cwd), *words)
+            wish = json.dumps(order._asdict()) if order else ""
+            arguments = (str(RUNNER), os.fspath(home), str(theirs.fileno()), os.fspath(cwd), wish, *words)
             actions = [
                 (os.POSIX_SPAWN_DUP2, nothing.fileno(), 0),
                 (os.POSIX_SPAWN_DUP2, self._out.fileno(), 1),

@@ -4,7 +4,8 @@ Invariant: every process that the client starts stays a descendant of this one, 
 ``setsid``, an emptied environment), since orphans are given to the nearest ancestor that is a subreaper.  This process
 ends when the last of them has ended; it is found by its command line, which names the home.
 
-Run by path, alone: ``runner.py HOME CONTROL DIRECTORY WORD…``.  ``CONTROL`` is a socket: the runner says ``pid N``,
+Run by path: ``runner.py HOME CONTROL DIRECTORY ORDER WORD…``; ``ORDER`` is empty, or says as JSON how the start is to
+be interrupted.  ``CONTROL`` is a socket: the runner says ``pid N``,
 waits for a byte, lets the client begin, and says ``status N`` when it has ended or ``error TEXT`` when it could not
 be run.
 """
@@ -14,36 +15,92 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 TOKEN = "PYTEST_OCAP_HOME"
 """As in :mod:`pytest_ocap.processes`, of which this program must not know."""
 
 
-def main(home: str, control: int, directory: str, words: list[str]) -> None:
+class Client:
+    """The client; its end is told as soon as it is known."""
+
+    def __init__(self, pid: int, control: int) -> None:
+        self.pid = pid
+        self.status: int | None = None
+        self._control = control
+
+    def reap(self, options: int) -> bool:
+        """Take in the end of one process; say whether one had ended (ChildProcessError when there are none left)."""
+        ended, status = os.waitpid(-1, options)
+        if ended == self.pid:
+            self.status = os.waitstatus_to_exitcode(status)
+            tell(self._control, f"status {self.status}")
+            os.close(self._control)
+        return ended != 0
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end, taking in that of others; say whether it came within so many seconds."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                while self.reap(os.WNOHANG):
+                    pass
+            except ChildProcessError:
+                return True
+            if self.status is not None or time.monotonic() >= deadline:
+                return self.status is not None
+            time.sleep(0.005)
+
+
+def main(home: str, control: int, directory: str, order: str, words: list[str]) -> None:
     """Run the client, tell its end, and wait for the end of everything else."""
     os.set_inheritable(control, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt from the terminal is for the client and for pytest
     adopt()
+    strike = Strike(order, home) if order else None
     gate, opener = os.pipe()
-    client = os.fork()
-    if client == 0:
+    pid = os.fork()
+    if pid == 0:
+        if strike is not None:
+            strike.patient()
         os.close(opener)
         become_client(home, control, gate, directory, words)
     os.close(gate)
-    tell(control, f"pid {client}")
+    client = Client(pid, control)
+    tell(control, f"pid {pid}")
     if not os.read(control, 1):  # the harness is gone
-        os.kill(client, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
     os.write(opener, b"!")
     os.close(opener)
+    if strike is not None:
+        strike.attend(client)
     while True:
         try:
-            ended, status = os.waitpid(-1, 0)
+            client.reap(0)
         except ChildProcessError:
             return
-        if ended == client:
-            tell(control, f"status {os.waitstatus_to_exitcode(status)}")
-            os.close(control)
+
+
+class Strike:
+    """The interruption of a start; its module is loaded for those starts only."""
+
+    def __init__(self, order: str, home: str) -> None:
+        import json
+
+        sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+        from pytest_ocap.drivers import command_watch
+
+        wanted = command_watch.Order(**json.loads(order))
+        command_watch.urgent()
+        self.patient = command_watch.patient
+        self._striker = command_watch.Striker(wanted, home)
+        self._watch = command_watch.Watch(wanted).begin()
+
+    def attend(self, client: Client) -> None:
+        """Wait for the moment, and strike."""
+        self._striker.attend(client, self._watch)
+        self._watch.close()
 
 
 def adopt() -> None:
@@ -79,4 +136,4 @@ def tell(control: int, line: str) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5:])

@@ -1,5 +1,8 @@
 """Interrupt a start of a daemon that has no failpoints: strike when something observable happens in its home.
 
+This runs in the runner, a process of its own that shares one processor with the start and is the more urgent of the
+two: what it observes has hardly gone on before it strikes.
+
 Invariant: the moments are named after what is observed (``home``: the first change in the home; ``lock``, ``store``:
 that file is opened; ``pidfile``, ``log``: it is written; ``socket``: it is bound), and only processes that the start
 brought forth, its client excepted, are struck.  Where the moment does not come before the client has its answer,
@@ -16,16 +19,14 @@ import signal
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, NamedTuple, Self
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
-from pytest_ocap.clients import RUNNING
 from pytest_ocap.processes import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
-
-    from pytest_ocap.drivers.command_clients import AdoptedClient
 
 IN_MODIFY, IN_CLOSE_WRITE, IN_OPEN, IN_MOVED_TO, IN_CREATE = 0x2, 0x8, 0x20, 0x80, 0x100  # inotify(7)
 IN_NONBLOCK, IN_CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
@@ -46,16 +47,14 @@ DECIDE_SECONDS = 0.5
 """How long the client of a daemon that stands still, and may have been ready, is given to show that it was."""
 
 
+SHOW_SECONDS = 0.1
+"""How long what is struck stands still before it is ended, so that whoever looks at the processes has seen it."""
+
+NICE = 10
+"""By how much less urgent a start is than what observes it."""
+
 LOOK_SECONDS = 0.02
-"""How often it is asked whether a daemon listens whose client has gone before it did."""
-
-
-class Moment(NamedTuple):
-    """What is waited for: the file (or the home, for any file in it) and the events."""
-
-    path: Path
-    events: int
-    anything: bool = False
+"""How often it is asked whether the client has gone, and whether its daemon listens."""
 
 
 def moments(places: Mapping[str, Path | None]) -> tuple[str, ...]:
@@ -65,21 +64,71 @@ def moments(places: Mapping[str, Path | None]) -> tuple[str, ...]:
     return tuple(name for name in MOMENTS if name == "home" or places.get(name) is not None)
 
 
-def moment(name: str, home: Path, places: Mapping[str, Path | None]) -> Moment:
-    """Give the moment of that name."""
-    place = places.get(name)
-    return Moment(home, MOMENTS[name], anything=True) if place is None else Moment(place, MOMENTS[name])
+class Client(Protocol):
+    """The client of the start, as its parent knows it."""
+
+    pid: int
+    status: int | None
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end; say whether it came within so many seconds."""
+        ...
+
+
+class Order(NamedTuple):
+    """When and how to strike.
+
+    Attributes:
+        how: ``kill`` or ``hang``.
+        path: The file whose events tell the moment; with ``anything``, the directory of such files.
+        events: These events, as inotify's mask.
+        socket: Where the daemon listens; ``""`` when that is not known.
+        pidfile: Where it writes its pid; ``""`` when that is not known.
+        seconds: How long the start may take.
+        foreground: The client is the daemon itself.
+    """
+
+    how: str
+    path: str
+    events: int
+    anything: bool
+    socket: str
+    pidfile: str
+    seconds: float
+    foreground: bool
+
+
+def order(
+    how: str, name: str, home: Path, places: Mapping[str, Path | None], *, seconds: float, foreground: bool
+) -> Order:
+    """Make the order to strike at a moment of :func:`moments`."""
+    path = home if name == "home" else places[name]
+    socket_path, pidfile = (os.fspath(places.get(key) or "") for key in ("socket", "pidfile"))
+    events, anything = MOMENTS[name], name == "home"
+    return Order(how, os.fspath(path or home), events, anything, socket_path, pidfile, seconds, foreground)
+
+
+def urgent() -> None:
+    """Bind this process and its future children to one processor."""
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {processors[os.getpid() % len(processors)]})
+
+
+def patient() -> None:
+    """Let all others on this processor go first."""
+    os.nice(NICE)
 
 
 class Watch:
-    """Observes a moment; a context manager.  What happened before it was entered is not observed."""
+    """Observes a moment; what happened before it was begun is not observed."""
 
-    def __init__(self, moment: Moment) -> None:
-        self._moment = moment
-        self._target = moment.path / "*" if moment.anything else moment.path
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._target = Path(order.path, "*") if order.anything else Path(order.path)
         self._watched: dict[int, Path] = {}
 
-    def __enter__(self) -> Self:
+    def begin(self) -> Self:
+        """Observe from now on."""
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._descriptor = self._libc.inotify_init1(IN_NONBLOCK | IN_CLOEXEC)
         if self._descriptor < 0:
@@ -87,7 +136,8 @@ class Watch:
         self._look_closer()
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def close(self) -> None:
+        """Observe no more."""
         os.close(self._descriptor)
 
     def fileno(self) -> int:
@@ -108,7 +158,7 @@ class Watch:
             directory = self._watched.get(watch)
             if directory is None or directory != self._target.parent:
                 come = self._look_closer() or come
-            elif mask & self._moment.events and (self._moment.anything or name == self._target.name):
+            elif mask & self._order.events and (self._order.anything or name == self._target.name):
                 come = True
         return come
 
@@ -120,88 +170,84 @@ class Watch:
         if directory in self._watched.values():
             return False
         late = bool(self._watched)
-        events = self._moment.events | IN_CREATE | IN_MOVED_TO
+        events = self._order.events | IN_CREATE | IN_MOVED_TO
         watch = self._libc.inotify_add_watch(self._descriptor, os.fsencode(directory), events)
         if watch < 0:
             raise OSError(ctypes.get_errno(), "inotify_add_watch", str(directory))
         self._watched[watch] = directory
         if directory != self._target.parent:
             return self._look_closer()  # it may have come into being meanwhile
-        return late and (any(directory.iterdir()) if self._moment.anything else self._target.exists())
+        return late and (any(directory.iterdir()) if self._order.anything else self._target.exists())
 
 
 class Striker:
     """Strikes the processes of one start: ``kill`` ends all of them, ``hang`` stops the daemon proper."""
 
-    def __init__(self, how: str, moment: Moment, home: Path, socket_path: Path | None, pidfile: Path | None) -> None:
-        self._how = how
-        self._moment = moment
-        self._home = os.fspath(home)
-        self._socket = socket_path
-        self._pidfile = pidfile
+    def __init__(self, order: Order, home: str) -> None:
+        self._order = order
+        self._home = home
         self._older = _pids()
+        self._clients: set[int] = set()
 
-    def attend(self, client: AdoptedClient, watch: Watch, seconds: float) -> bool:
+    def attend(self, client: Client, watch: Watch) -> bool:
         """Wait for the moment, the end of the start or the end of time; strike at the moment, and say whether it came.
 
         A start is at its end with its client, unless the client called a daemon ready that does not even listen.
         """
-        deadline = client.clock.now() + seconds
+        if not self._order.foreground:
+            self._clients.add(client.pid)
+        deadline = time.monotonic() + self._order.seconds
         poll = select.poll()
         poll.register(watch, select.POLLIN)
-        poll.register(client, select.POLLIN)
-        while (left := deadline - client.clock.now()) > 0:
-            poll.poll(min(left, LOOK_SECONDS if client.ended else left) * 1000)
+        while time.monotonic() < deadline:
+            poll.poll(LOOK_SECONDS * 1000)
             if watch.happened() and (found := self._processes()):
                 return self._strike(found, client)
-            if client.wait(0.001):
-                if client.status != 0 or self._may_be_ready():
-                    return False
-                with contextlib.suppress(KeyError):
-                    poll.unregister(client)
+            if client.wait(0.0) and (client.status != 0 or self._may_be_ready()):
+                return False
         return False
 
-    def _strike(self, found: list[int], client: AdoptedClient) -> bool:
-        if self._how == "hang":
+    def _strike(self, found: list[int], client: Client) -> bool:
+        if self._order.how == "hang":
             _signal([self._chosen(found)], signal.SIGSTOP)
             return True
         _signal(found, signal.SIGSTOP)
+        client.wait(SHOW_SECONDS)
         if self._may_be_ready() and client.wait(DECIDE_SECONDS) and client.status == 0:
             _signal(found, signal.SIGCONT)  # too late: the client had been told that the daemon is ready
             return False
         while found:
             _signal(found, signal.SIGKILL)
-            client.clock.wait_until(lambda found=found: not any(map(_exists, found)), 1.0)  # type: ignore[misc]
+            client.wait(LOOK_SECONDS)  # and take in the ends of the others
             found = self._processes()
         return True
 
     def _may_be_ready(self) -> bool:
         """Say whether the daemon listens, as far as can be known."""
-        if self._socket is None:
+        if not self._order.socket:
             return True
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(1.0)
             try:
-                connection.connect(os.fspath(self._socket))
+                connection.connect(self._order.socket)
             except OSError:
                 return False
         return True
 
     def _chosen(self, found: list[int]) -> int:
         """Say which process is the daemon: that of the pid file, else one that has the file open, else the last."""
-        if self._pidfile is not None:
-            with contextlib.suppress(OSError, ValueError):
-                written = int(self._pidfile.read_text().split()[0])
-                if written in found:
-                    return written
-        wanted = os.path.realpath(self._moment.path)
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            written = int(Path(self._order.pidfile).read_text().split()[0])
+            if written in found:
+                return written
+        wanted = os.path.realpath(self._order.path)
         return next((pid for pid in found if wanted in _open_files(pid)), found[-1])
 
     def _processes(self) -> list[int]:
         """Find the living processes of this start, without its client and runner, in the order of their pids."""
         mark = os.fsencode(f"{TOKEN}={self._home}")
         found = []
-        for pid in sorted(_pids() - self._older - RUNNING):
+        for pid in sorted(_pids() - self._older - self._clients):
             try:
                 with open(f"/proc/{pid}/environ", "rb") as file:
                     if mark in file.read().split(b"\0") and _exists(pid):

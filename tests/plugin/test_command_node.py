@@ -1,0 +1,92 @@
+"""The daemon in Node, described in TOML alone: careful it is all green, and each of its defects is found by name."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_ocap.drivers.command import CommandDriver, driver_from
+from pytest_ocap.scenarios import SCENARIOS
+from pytest_ocap.verdict import Finding
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "daemons" / "node"
+
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+
+DEFECTS: list[tuple[str, str, dict[str, Any], str]] = [
+    ("aborts", "missing_bundle", {}, "boots"),
+    ("deletes-record", "missing_bundle", {}, "record-kept"),
+    ("loses-state", "missing_bundle", {}, "state-kept"),
+    ("never-repairs", "missing_bundle", {}, "repaired-on-return"),
+    ("silent", "missing_bundle", {}, "warned-once"),
+    ("bare-errno", "bundle_fetch_error", {}, "not-bare-errno"),
+    ("opens-anything", "bundle_fetch_error", {"how": "fifo"}, "quickly"),
+    ("half-launched", "bundle_fetch_error", {}, "rolled-back"),
+    ("object-object", "legible_fatal", {}, "no-masked-text"),
+    ("fatal-unlogged", "legible_fatal", {}, "log-names-cause"),
+    ("lingers", "legible_fatal", {}, "nothing-left"),
+    ("ready-too-early", "crashed_init", {"phase": "store"}, "crash-reported"),
+    ("pid-late", "crashed_init", {"how": "hang", "phase": "log"}, "pid-file-early"),
+    ("silent-hang", "crashed_init", {"how": "hang", "phase": "socket"}, "names-pid"),
+    ("stop-gives-up", "crashed_init", {"how": "hang", "phase": "socket"}, "forced-stop-clears"),
+    ("refuses-when-degraded", "degraded_boot", {}, "new-launches"),
+    ("unlinks-live", "stale_socket", {"kind": "live"}, "left-alone"),
+    ("keeps-dead", "stale_socket", {"kind": "dead"}, "boots"),
+]
+
+
+@pytest.fixture(scope="module")
+def driver() -> CommandDriver:
+    source = EXAMPLE / "pyproject.toml"
+    return driver_from(tomllib.loads(source.read_text())["tool"]["pytest_ocap"]["command"], source)
+
+
+def test_every_defect_that_the_daemon_has_is_looked_for() -> None:
+    listed = re.search(r"DEFECTS = \{(.*?)\n\};", (EXAMPLE / "daemon.mjs").read_text(), re.DOTALL)
+    assert listed is not None
+    assert re.findall(r'^  "([a-z-]+)":', listed.group(1), re.MULTILINE) == [row[0] for row in DEFECTS]
+
+
+@pytest.mark.parametrize(
+    ("defect", "scenario", "parameters", "check"), DEFECTS, ids=[f"{row[0]}-{row[3]}" for row in DEFECTS]
+)
+def test_a_defect_is_found_by_the_check_that_names_it(
+    driver: CommandDriver,
+    monkeypatch: pytest.MonkeyPatch,
+    short_tmp: Path,
+    defect: str,
+    scenario: str,
+    parameters: dict[str, Any],
+    check: str,
+) -> None:
+    monkeypatch.setenv("CARELESS", defect)
+    verdict = SCENARIOS[scenario](driver, short_tmp / "h", **parameters)
+    assert verdict.verdict is Finding.FAILED, verdict.explain()
+    assert check in {found.id for found in verdict.checks if found.verdict is Finding.FAILED}, verdict.explain()
+
+
+@pytest.mark.slow
+def test_the_careful_daemon_is_green_in_the_whole_suite(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(short_tmp))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    report = short_tmp / "report.json"
+    words = ("-p", "pytest_ocap", "-p", "no:cacheprovider", "--pyargs", "pytest_ocap.suite", "--ocap-report", str(report))
+    run = subprocess.run([sys.executable, "-m", "pytest", "-q", *words], cwd=EXAMPLE, capture_output=True, check=False)
+    assert run.returncode == 0, run.stdout.decode()
+    found = json.loads(report.read_text())
+    assert found["driver"]["name"] == "node-counters"
+    verdicts = {entry["id"]: entry["verdict"] for entry in found["scenarios"]}
+    assert len(verdicts) > 30
+    odd = {name: verdict for name, verdict in verdicts.items() if verdict not in ("passed", "unsupported")}
+    assert odd == {}
+    assert list(short_tmp.iterdir()) == [report]
