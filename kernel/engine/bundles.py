@@ -55,7 +55,7 @@ class Bundles:
         if known is None:
             try:
                 known = parse_cluster_config(json.loads(record.config))
-            except (ValueError, ConfigError) as error:
+            except (ValueError, RecursionError, ConfigError) as error:
                 raise RecordCorruptError(
                     f"the record of subcluster {subcluster_id(record.id)} in {self._store.path} is broken: {error}",
                     path=self._store.path,

@@ -33,7 +33,7 @@ def describe_subcluster(store: Store, record: SubclusterRecord, quarantines: Qua
     quarantine = quarantines.get(record.id)
     try:
         config = json.loads(record.config)
-    except ValueError:
+    except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict) or not isinstance(config.get("vats"), dict):
         config = {"bootstrap": None, "vats": {}}

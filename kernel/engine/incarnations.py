@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kernel.engine.batch import Batch
     from kernel.engine.bundles import Bundles
     from kernel.engine.router import Router
+    from kernel.errors import OcapError
     from kernel.store import Store
 
 
@@ -67,12 +68,12 @@ class Incarnations:
         }
         return ["start", start], names.next_import
 
-    def end(self, vat_id: int) -> None:
+    def end(self, vat_id: int, why: OcapError | None = None) -> None:
         """Reject what the vat's last incarnation still had to resolve, and forget the promises that it knew.
 
-        Call it inside a unit.
+        Call it inside a unit.  ``why`` is the reason, where it is not a restart.
         """
-        lost = DisconnectedError(
+        lost = why or DisconnectedError(
             f"vat {vat_name(vat_id)} was restarted before it answered", vatId=vat_name(vat_id), remedy="Send it again."
         )
         known = self._store.references.promises_known_to(vat_id)

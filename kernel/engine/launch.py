@@ -103,6 +103,7 @@ class Launcher:
             raise _launch_error(error, None) from error
         try:
             placed = self._place(config, fetched)
+            self._batch.commit()  # the id is this launch's own from here on, whatever becomes of later work
         except BaseException:
             self._channels.close_all(provisional)
             raise

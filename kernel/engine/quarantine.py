@@ -1,7 +1,9 @@
 """Quarantine: a subcluster that cannot run is set aside, named, kept, and mended when its cause has gone.
 
-The unit is the subcluster: when one of its vats cannot run, none of them does.  Records, c-lists, baggage and what
-was queued stay; news for its vats is parked.  A new message to it is rejected at once.
+The unit is the subcluster: when one of its vats cannot run, none of them does.  Records, c-lists, baggage and the
+messages that were queued stay.  Its vats' incarnations end: what they had yet to answer is rejected, and news of the
+promises that they knew is for nobody.  A new message to it is rejected at once, and those outside who wait for one
+that is queued are told; the message itself is delivered after the repair.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from kernel.engine.router import quarantined_error
 from kernel.errors import (
     ConfigError,
     NotFoundError,
@@ -27,7 +30,9 @@ if TYPE_CHECKING:
     from kernel.engine.batch import Batch
     from kernel.engine.bundles import Bundles
     from kernel.engine.channels import Channels
+    from kernel.engine.incarnations import Incarnations
     from kernel.engine.launch import Launcher
+    from kernel.engine.router import Router
     from kernel.engine.termination import Termination
     from kernel.engine.vats import Vats
     from kernel.events import Log
@@ -45,7 +50,9 @@ class Quarantine:
         store: Store,
         batch: Batch,
         bundles: Bundles,
+        router: Router,
         vats: Vats,
+        incarnations: Incarnations,
         channels: Channels,
         launcher: Launcher,
         termination: Termination,
@@ -55,7 +62,9 @@ class Quarantine:
         self._store = store
         self._batch = batch
         self._bundles = bundles
+        self._router = router
         self._vats = vats
+        self._incarnations = incarnations
         self._channels = channels
         self._launcher = launcher
         self._termination = termination
@@ -99,7 +108,8 @@ class Quarantine:
             earlier.since if same and earlier is not None else datetime.now(UTC).isoformat(),
         )
         self.records[subcluster] = record
-        for member in self._store.vats.of_subcluster(subcluster):
+        members = self._store.vats.of_subcluster(subcluster)
+        for member in members:
             self._vats.drop(member.id)
         self._channels.close_all(subcluster)
         self._log.warning(
@@ -115,6 +125,9 @@ class Quarantine:
         )
         with self._batch.unit():
             self._store.subclusters.quarantine(record)
+            for member in members:
+                self._incarnations.end(member.id, quarantined_error(record))
+                self._router.tell_who_waits_for(member.id, quarantined_error(record, queued=True))
 
     def on_start_failed(self, vat_id: int, error: OcapError) -> None:
         """A vat of a running subcluster could not be started."""
@@ -133,8 +146,11 @@ class Quarantine:
         Raises:
             StoreError: The store failed; it stays set aside.
         """
+        record = self.records.get(subcluster)
         with self._batch.unit():
             self._store.subclusters.release(subcluster)
+            if record is not None:
+                self._batch.if_lost(lambda _error: self.records.setdefault(subcluster, record))
         self.records.pop(subcluster, None)
         self._log.info(event, subclusterId=subcluster_id(subcluster))
         for vat in self._store.vats.of_subcluster(subcluster):
@@ -157,9 +173,7 @@ class Quarantine:
         number = parse_subcluster_id(name)
         record = self._store.subclusters.get(number)
         if record is None or record.state != "running":
-            raise NotFoundError(
-                f"there is no subcluster {name}", subclusterId=name, remedy="See 'ocap subcluster list'."
-            )
+            raise _no_subcluster(number)
         if number in self._repairing:
             raise RepairError(f"subcluster {name} is being repaired already", subclusterId=name, remedy="Wait for it.")
         if number not in self.records:
@@ -177,7 +191,8 @@ class Quarantine:
         try:
             if bundles:
                 self._point_elsewhere(record, bundles)
-            await self._try_to_run(number)
+            with self._store.reading():
+                await self._try_to_run(number)
             self.release(number, "subcluster.repaired")
             self._batch.commit()
         except OcapError as error:
@@ -236,6 +251,8 @@ class Quarantine:
             except OcapError as error:
                 error.data.setdefault("vat", vat.name)
                 raise
+        if self._store.subclusters.get(number) is None:
+            raise _no_subcluster(number)
 
     def _after_failed_repair(
         self, number: int, config_before: str, replaced: list[BundleRecord | None], error: OcapError
@@ -243,6 +260,9 @@ class Quarantine:
         record = self._store.subclusters.get(number)
         if record is None:
             return  # terminated or pruned meanwhile
+        for vat in self._store.vats.of_subcluster(number):
+            self._vats.drop(vat.id)
+        self._channels.close_all(number)
         if replaced:
             with self._batch.unit():
                 self._store.subclusters.set_config(number, config_before)
@@ -250,9 +270,6 @@ class Quarantine:
                     if bundle is not None:
                         self._store.vats.set_bundle(bundle)
             self._bundles.forget(number)
-        for vat in self._store.vats.of_subcluster(number):
-            self._vats.drop(vat.id)
-        self._channels.close_all(number)
         if not replaced and not isinstance(error, (StoreError, ConfigError)):
             self.impose(number, error, vat=error.data.get("vat"))
 
@@ -265,7 +282,7 @@ class Quarantine:
     async def _retry(self, name: str) -> None:
         try:
             await self.repair(name, None)
-        except (RepairError, NotFoundError, StoreError):
+        except OcapError:
             return  # it stays set aside, and the log says why
 
     # --- removing ---
@@ -315,3 +332,8 @@ class Quarantine:
     def forget(self, subcluster: int) -> None:
         """A subcluster was removed by other means."""
         self.records.pop(subcluster, None)
+
+
+def _no_subcluster(number: int) -> NotFoundError:
+    name = subcluster_id(number)
+    return NotFoundError(f"there is no subcluster {name}", subclusterId=name, remedy="See 'ocap subcluster list'.")

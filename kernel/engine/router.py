@@ -265,14 +265,21 @@ class Router:
         if future is not None:
             future.set_exception(error)
 
+    def tell_who_waits_for(self, vat_id: int, error: OcapError) -> None:
+        """Once the unit under way is durable, end the waits for answers to what is queued for a vat; that stays."""
+        if self._waiters:
+            for delivery in self._store.deliveries.waiting_for(vat_id):
+                if delivery.result in self._waiters:
+                    self._batch.after_commit(self.give_up, delivery.result, error)
+
     def _tell_waiter(self, number: int, settlement: Settlement) -> None:
         future = self._waiters.pop(number, None)
         if future is not None:
             future.set_result(settlement)
 
 
-def quarantined_error(quarantine: QuarantineRecord) -> QuarantinedError:
-    """Make the error that a sender to a quarantined subcluster gets."""
+def quarantined_error(quarantine: QuarantineRecord, *, queued: bool = False) -> QuarantinedError:
+    """Make the error that a sender to a quarantined subcluster gets; ``queued`` when its message is kept."""
     name = subcluster_id(quarantine.subcluster_id)
     return QuarantinedError(
         f"subcluster {name} is quarantined ({quarantine.code}): {quarantine.message}",
@@ -281,5 +288,7 @@ def quarantined_error(quarantine: QuarantineRecord) -> QuarantinedError:
         vat=quarantine.vat,
         path=quarantine.path,
         bundleSpec=quarantine.bundle_spec,
-        remedy=f"Remove the cause, then run 'ocap subcluster repair {name}'.",
+        queued=queued,
+        remedy=f"Remove the cause, then run 'ocap subcluster repair {name}'"
+        + ("; your message is kept and delivered then." if queued else "."),
     )

@@ -116,6 +116,8 @@ def open_connection(path: str) -> tuple[sqlite3.Connection, bool]:
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
         raise translate(error, path) from error
+    # Text that is damaged must not keep the rest from being read: it shows, and is refused where it means something.
+    connection.text_factory = _text
     try:
         created = _prepare(connection, path)
     except sqlite3.Error as error:
@@ -125,6 +127,10 @@ def open_connection(path: str) -> tuple[sqlite3.Connection, bool]:
         connection.close()
         raise
     return connection, created
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "replace")
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> bool:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from bench import Bench
 
-from kernel.errors import StoreFullError, UsageError
+from kernel.errors import BundleMissingError, QuarantinedError, StoreError, StoreFullError, UsageError
 
 PARK = """
-    from kernel.vat import Exo
+    from kernel.vat import E, Exo
 
     class Root(Exo):
         def __init__(self, baggage):
@@ -22,6 +22,13 @@ PARK = """
                 pass
             self.baggage["ballast"] = "x" * size
             return size
+
+        async def never(self) -> None:
+            self.own = E(self).echo()
+            await self.own
+
+        async def echo(self) -> None:
+            await self.own  # an answer that waits for itself never comes
 
         def ping(self) -> str:
             return "here"
@@ -92,3 +99,56 @@ def test_a_store_that_cannot_be_read_for_a_while_ends_neither_the_kernel_nor_a_w
     bench.run_until(lambda: all(future.done() for future in pending))
     assert [future.result().body for future in pending] == ["#1", "#2"]
     assert bench.send(counter["rootKref"], "read") == 0
+
+
+def test_who_waits_for_a_subcluster_that_is_set_aside_is_told_and_its_messages_are_kept(bench: Bench) -> None:
+    keeper, fragile = bench.bundle("keeper", PARK), bench.bundle("fragile")
+    launched = bench.launch(bench.config({"keeper": keeper, "fragile": fragile}))
+    waits = queued(bench, launched["rootKref"], "never")
+    bench.run_until(lambda: bench.rows("deliveries") == 0)
+    busy = queued(bench, launched["rootKref"], "fill", 7)
+    content = fragile.read_bytes()
+    fragile.unlink()
+    with pytest.raises(BundleMissingError):
+        bench.run(bench.kernel.restart_vat("v2"))
+    bench.run_until(lambda: waits.done() and busy.done())
+    for future in (waits, busy):
+        assert isinstance(future.exception(), QuarantinedError)
+    assert bench.rows("promises") == 1, "what nobody can answer any more is answered; what is kept is kept"
+    fragile.write_bytes(content)
+    bench.run(bench.kernel.repair_subcluster("s1"))
+    bench.run_until(lambda: bench.rows("deliveries") == 0)
+    assert bench.send(launched["rootKref"], "ping") == "here"
+
+
+def test_a_repair_that_the_disk_refuses_leaves_the_subcluster_set_aside(bench: Bench) -> None:
+    bundle = bench.bundle("c1")
+    launched = bench.launch(bench.config({"main": bundle}))
+    bundle.rename(bench.directory / "moved")
+    bench.reopen()
+    (bench.directory / "moved").rename(bundle)
+    connection = bench.store.connection
+    connection.execute(
+        "CREATE TEMP TRIGGER full BEFORE DELETE ON quarantines BEGIN SELECT RAISE(ROLLBACK, 'full'); END"
+    )
+    with pytest.raises(StoreError):
+        bench.run(bench.kernel.repair_subcluster("s1"))
+    connection.execute("DROP TRIGGER full")
+    assert bench.subcluster("s1")["state"] == "quarantined"
+    with pytest.raises(QuarantinedError):
+        bench.send(launched["rootKref"], "increment")
+    bench.run(bench.kernel.repair_subcluster("s1"))
+    assert bench.send(launched["rootKref"], "increment") == 1
+
+
+def test_a_release_that_is_undone_later_leaves_the_subcluster_set_aside(bench: Bench) -> None:
+    bundle = bench.bundle("c1")
+    bench.launch(bench.config({"main": bundle}))
+    bundle.unlink()
+    bench.reopen()
+    kernel = bench.kernel
+    kernel._quarantine.release(1, "subcluster.repaired")
+    assert bench.subcluster("s1")["state"] == "running"
+    with pytest.raises(StoreError), kernel._batch.unit():
+        bench.store.connection.execute("nonsense")
+    assert bench.subcluster("s1")["state"] == "quarantined"
