@@ -140,26 +140,26 @@ def on_terminal(command: Sequence[str], environment: Mapping[str, str], folder: 
     """Run a command on a terminal of its own, type, and give all that it showed, standard error included."""
     leader, follower = pty.openpty()
     try:
-        with subprocess.Popen(
-            command, env=environment, cwd=folder, stdin=follower, stdout=follower, stderr=follower
-        ) as process:
+        with subprocess.Popen(command, env=environment, cwd=folder, stdin=follower, stdout=follower, stderr=follower):
             os.close(follower)
             os.write(leader, typed.encode())
-            return _read(leader, process)
+            return _read(leader).decode().replace("\r\n", "\n")
     finally:
         os.close(leader)
 
 
-def _read(leader: int, process: subprocess.Popen[bytes]) -> str:
+def _read(leader: int) -> bytes:
+    """Read what a terminal is sent until the last process that has it open has gone."""
     shown = b""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if not select.select([leader], [], [], 0.05)[0]:
-            if process.poll() is not None:
-                break
+        if not select.select([leader], [], [], 0.5)[0]:
             continue
         try:
-            shown += os.read(leader, 65536)
-        except OSError:  # what Linux says when the last process has closed the terminal
-            break
-    return shown.decode().replace("\r\n", "\n")
+            data = os.read(leader, 65536)
+        except OSError:  # what Linux says at the end
+            return shown
+        if not data:
+            return shown
+        shown += data
+    raise AssertionError(f"the command goes on, and showed {shown!r}")
