@@ -291,12 +291,12 @@ def test_a_frozen_clock_in_the_callers_process_does_no_harm(home: Home, sabotage
 def test_an_old_hang_is_told_without_waiting_the_whole_timeout_again(home: Home, sabotage: Saboteur) -> None:
     sabotage.before_import_of("kernel.store", "import time; time.sleep(600)")
     with pytest.raises(DaemonHungError):
-        ensure_daemon(home, timeout=2.0)
+        ensure_daemon(home, timeout=3.0)
     began = time.monotonic()
     with pytest.raises(DaemonHungError) as caught:
-        ensure_daemon(home, timeout=2.0)
-    assert time.monotonic() - began < 1.9
-    assert caught.value.data["seconds"] >= 2.0
+        ensure_daemon(home, timeout=3.0)
+    assert time.monotonic() - began < 2.8
+    assert caught.value.data["seconds"] >= 3.0
 
 
 def test_a_caller_that_lives_long_keeps_no_zombies(home: Home) -> None:
