@@ -140,10 +140,16 @@ def on_terminal(command: Sequence[str], environment: Mapping[str, str], folder: 
     """Run a command on a terminal of its own, type, and give all that it showed, standard error included."""
     leader, follower = pty.openpty()
     try:
-        with subprocess.Popen(command, env=environment, cwd=folder, stdin=follower, stdout=follower, stderr=follower):
-            os.close(follower)
+        process = subprocess.Popen(
+            command, env=environment, cwd=folder, stdin=follower, stdout=follower, stderr=follower
+        )
+        os.close(follower)
+        try:
             os.write(leader, typed.encode())
             return _read(leader).decode().replace("\r\n", "\n")
+        finally:
+            process.kill()
+            process.wait()
     finally:
         os.close(leader)
 
