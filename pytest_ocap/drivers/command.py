@@ -75,7 +75,7 @@ class CommandDriver:
         self._raw: dict[str, Any] = {}
         self.name = settings.name
         self.start_timeout = settings.start_timeout
-        self.phases = settings.phases or moments(self._places(Path("/")))
+        self.phases = moments(self._places(Path("/"))) if settings.phases is None else settings.phases
         self.supports = self._capabilities()
 
     def _capabilities(self) -> dict[Capability, str]:

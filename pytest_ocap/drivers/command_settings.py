@@ -58,7 +58,7 @@ KEYS: dict[str, Key] = {
     "bundle_command": Key("words", ("bundle", "name"), "instead: the command that writes one to `{bundle}`"),
     "start_timeout": Key("seconds", (), "within which a start that can succeed must have succeeded"),
     "stop_timeout": Key("seconds", (), "within which a stop must have"),
-    "phases": Key("names", (), "the phases of its start, when it has failpoints of its own"),
+    "phases": Key("names", (), "the phases of its start, when it has failpoints of its own; `[]`: no start is interrupted"),
     "interrupt": Key("variables", _INTERRUPT, "environment variables that set such a failpoint"),
     "error_code": Key("dotted", (), "where a JSON-RPC error has its stable code, as `data.code`"),
     "rpc": Key("verbs", (), "the verbs as JSON-RPC 2.0 methods over the socket"),
@@ -146,7 +146,7 @@ class Settings:
     bundle_command: tuple[str, ...] | None = None
     start_timeout: float = 20.0
     stop_timeout: float = 10.0
-    phases: tuple[str, ...] = ()
+    phases: tuple[str, ...] | None = None
     interrupt: Mapping[str, str] = field(default_factory=dict)
     error_code: str | None = None
 
@@ -284,7 +284,7 @@ class _Reader:
         return tuple(value)
 
     def _names(self, where: str, value: Any) -> tuple[str, ...]:
-        names = self._words(where, value)
+        names = () if value == [] else self._words(where, value)
         if len(set(names)) < len(names):
             raise self._wrong(where, f"names a phase twice: {', '.join(names)}")
         return names

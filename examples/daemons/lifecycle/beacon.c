@@ -75,9 +75,25 @@ static pid_t holder(void) {
 }
 
 static int hangs(pid_t pid) {
-    fprintf(stderr, "Error: the daemon (pid %d) hangs: no answer for %g s; end it with: beacon stop HOME --force\n", pid,
-            patience);
+    char phase[64] = "";
+    FILE *lock = fopen(lock_path, "re");
+    if (lock != NULL) {
+        if (fgets(phase, sizeof phase, lock) == NULL) phase[0] = 0;
+        fclose(lock);
+    }
+    fprintf(stderr, "Error: the daemon (pid %d) hangs in phase %s: no answer for %g s; %s\n", pid, phase, patience,
+            "end it with: beacon stop HOME --force");
     return 5;
+}
+
+/* Enter a phase of the start: write it into the lock file, for those who find the lock held.  Be killed or stopped
+ * here when BEACON_FAILPOINT says so, as "socket=kill": that is how a start is interrupted for a test. */
+static void enter(int lock, const char *phase) {
+    if (ftruncate(lock, 0) != 0 || pwrite(lock, phase, strlen(phase), 0) < 0) _exit(1);
+    const char *wish = getenv("BEACON_FAILPOINT");
+    size_t length = strlen(phase);
+    if (wish == NULL || strncmp(wish, phase, length) != 0 || wish[length] != '=') return;
+    raise(strcmp(wish + length + 1, "kill") == 0 ? SIGKILL : SIGSTOP);
 }
 
 static volatile sig_atomic_t ending;
@@ -93,6 +109,7 @@ static int serve(int tell) {
     int file = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (file < 0 || dprintf(file, "%d\n", getpid()) < 0 || close(file) != 0 || rename(fresh, pid_path) != 0)
         return dprintf(tell, "the pid file %s cannot be written: %s", pid_path, strerror(errno));
+    enter(lock, "socket");
 
     struct stat found;
     if (lstat(socket_path, &found) == 0) {
@@ -115,7 +132,9 @@ static int serve(int tell) {
         unlink(pid_path);
         return dprintf(tell, "the socket %s cannot be bound: %s", socket_path, strerror(errno));
     }
+    enter(lock, "listening");
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = end}, NULL);
+    enter(lock, "ready");
     dprintf(tell, "ready");
     close(tell);
     while (!ending) {
