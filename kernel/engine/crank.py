@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from kernel.store.deliveries import DeliveryRecord
 
 
+_MAX_STEPS = 10_000
+"""How many system calls and references one crank may have: the kernel does nothing else while it applies them."""
+
+
 class Counters(NamedTuple):
     """The first export and promise numbers that the vat has never used."""
 
@@ -38,6 +42,7 @@ class Crank:
         self._vat_id = vat_id
         self._delivery = delivery
         self._names = names
+        self._steps = 0
 
     def apply(self, frame: list[Any]) -> Counters:
         """Apply a ``done`` frame.
@@ -59,6 +64,7 @@ class Crank:
         # The names go in first: the delivery's own promises are retired below.
         self._names.store_new()
         self._begin()
+        self._count_steps(len(syscalls))
         for syscall in syscalls:
             self._perform(syscall)
         self._router.collect()
@@ -72,6 +78,14 @@ class Crank:
             self._router.retired(delivery.target.number)
         elif delivery.result is not None:
             self._store.promises.set_decider(delivery.result, self._vat_id)
+
+    def _count_steps(self, steps: int) -> None:
+        self._steps += steps
+        if self._steps > _MAX_STEPS:
+            raise VatProtocolError(
+                f"the vat did too much at once: a delivery may make {_MAX_STEPS} system calls, references included",
+                remedy="Do it in several deliveries.",
+            )
 
     def _perform(self, syscall: object) -> None:
         name = syscall[0] if isinstance(syscall, list) and syscall else None
@@ -163,6 +177,7 @@ class Crank:
         slots = value.get("slots") if isinstance(value, dict) else None
         if not is_text(body) or not body.startswith("#") or not isinstance(slots, list):
             raise VatProtocolError("the vat sent something that is not CapData", remedy="Its code is broken.")
+        self._count_steps(len(slots))
         return body, self._names.all_to_kernel(slots)
 
 

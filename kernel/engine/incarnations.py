@@ -68,6 +68,15 @@ class Incarnations:
         }
         return ["start", start], names.next_import
 
+    def finish(self, vat_id: int) -> None:
+        """Do what :meth:`end` does, as a unit of its own.
+
+        Raises:
+            StoreError: The store failed; the next start does it again.
+        """
+        with self._batch.unit():
+            self.end(vat_id)
+
     def end(self, vat_id: int, why: OcapError | None = None) -> None:
         """Reject what the vat's last incarnation still had to resolve, and forget the promises that it knew.
 

@@ -78,7 +78,7 @@ class Kernel:
         self._batch = Batch(store, loop, log)
         self._router = Router(store, self._batch, loop)
         self._bundles = Bundles(store, self._batch, BundleCache(bundles_dir), loop, log, options)
-        incarnations = Incarnations(store, self._batch, self._router, self._bundles)
+        self._incarnations = incarnations = Incarnations(store, self._batch, self._router, self._bundles)
         self._vats = Vats(store, self._batch, self._router, self._bundles, incarnations, self._pool, loop, log, options)
         self._channels = Channels(self._batch, self._router, loop, log)
         self._termination = Termination(store, self._batch, self._router, self._vats, self._channels, self._bundles)
@@ -112,7 +112,7 @@ class Kernel:
             self._batch,
             self._router,
             self._bundles,
-            self._vats,
+            incarnations,
             self._channels,
             self._quarantine,
             self._termination,
@@ -216,7 +216,7 @@ class Kernel:
         """
         vat = self._runnable_vat(name)
         self._vats.drop(vat.id)
-        self._vats.end_incarnation(vat.id)
+        self._incarnations.finish(vat.id)
         await self._vats.start(vat.id)
 
     async def ping_vat(self, name: str) -> str:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from kernel.engine.batch import Batch
     from kernel.engine.bundles import Bundles
     from kernel.engine.channels import Channels
+    from kernel.engine.incarnations import Incarnations
     from kernel.engine.quarantine import Quarantine
     from kernel.engine.router import Router
     from kernel.engine.termination import Termination
-    from kernel.engine.vats import Vats
     from kernel.events import Log
     from kernel.store import Store
     from kernel.store.subclusters import QuarantineRecord, SubclusterRecord
@@ -45,7 +45,7 @@ class Restore:
         batch: Batch,
         router: Router,
         bundles: Bundles,
-        vats: Vats,
+        incarnations: Incarnations,
         channels: Channels,
         quarantine: Quarantine,
         termination: Termination,
@@ -55,7 +55,7 @@ class Restore:
         self._batch = batch
         self._router = router
         self._bundles = bundles
-        self._vats = vats
+        self._incarnations = incarnations
         self._channels = channels
         self._quarantine = quarantine
         self._termination = termination
@@ -113,7 +113,7 @@ class Restore:
     def _end_incarnations(self) -> None:
         """No worker has survived: reject what their vats were to resolve, and what nobody can resolve any more."""
         for vat_id in self._store.references.vats_with_promises():
-            self._vats.end_incarnation(vat_id)
+            self._incarnations.finish(vat_id)
         lost = rejection(
             DisconnectedError("the daemon was restarted before this was answered", remedy="Send it again.")
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kernel.engine import vat_failures as failures
 from kernel.engine.crank import Counters, Crank
 from kernel.engine.settlement import rejection
+from kernel.engine.starts import Starts
 from kernel.engine.translation import Translation
 from kernel.engine.vat_process import VatProcess
 from kernel.errors import NotFoundError, OcapError, StoreError, VatError, VatProtocolError, describe
@@ -63,6 +64,7 @@ class Vats:
         self._options = options
         self._processes: dict[int, VatProcess] = {}
         self._poked: set[int] = set()
+        self._starts = Starts(self._begin_turn)
         self._running = False
         self._retry: TimerHandle | None = None
         self.may_run: Callable[[int], bool] = lambda _vat_id: True
@@ -127,8 +129,11 @@ class Vats:
         # Somebody always reads the outcome: those who wait, and the dispatcher through start_failed.
         process.started.add_done_callback(lambda _future: None)
         self._processes[vat_id] = process
-        self._loop.spawn(self._start(process)).add_done_callback(lambda future: future.result())
+        self._starts.add(process)
         return process
+
+    def _begin_turn(self, process: VatProcess) -> None:
+        self._loop.spawn(self._start(process)).add_done_callback(lambda future: future.result())
 
     async def _start(self, process: VatProcess) -> None:
         assert process.started is not None
@@ -150,15 +155,6 @@ class Vats:
             unforeseen = failures.unforeseen(process.vat_id, process.name, error)
             unforeseen.__cause__ = error
             self._fail_start(process, unforeseen)
-
-    def end_incarnation(self, vat_id: int) -> None:
-        """Do what the end of an incarnation asks for, as a unit of its own.
-
-        Raises:
-            StoreError: The store failed; the next start does it again.
-        """
-        with self._batch.unit():
-            self._incarnations.end(vat_id)
 
     def _init_expired(self, process: VatProcess) -> None:
         self._fail_start(process, failures.init_expired(process.vat_id, process.name, self._options.init_timeout))
@@ -183,6 +179,7 @@ class Vats:
         process.ended = True
         process.ready = False
         process.stop_timer()
+        self._starts.over(process)
         if process.worker is not None:
             process.worker.kill()
         gone = why or failures.ended(vat_id, process.name)
@@ -268,6 +265,12 @@ class Vats:
         process.worker.send(frame)
 
     def _delivery_expired(self, process: VatProcess) -> None:
+        # The kernel may have been the one who was busy: what the worker has said by now is heard first.
+        self._loop.call_soon(self._end_overdue, process, process.delivery)
+
+    def _end_overdue(self, process: VatProcess, delivery: DeliveryRecord | None) -> None:
+        if process.ended or process.delivery is not delivery:
+            return
         error = failures.delivery_expired(process.vat_id, process.name, self._options.delivery_timeout)
         self._abort_delivery(process, error)
 
@@ -318,6 +321,7 @@ class Vats:
     def _on_started(self, process: VatProcess) -> None:
         process.stop_timer()
         process.ready = True
+        self._starts.over(process)
         assert process.started is not None
         process.started.set_result(None)
         self._log.debug("vat.started", vatId=vat_name(process.vat_id), vat=process.name)

@@ -108,6 +108,8 @@ BREACHES: dict[str, list[Any]] = {
     "no method": [["send", "o-1", "", DATA, None]],
     "something that is not CapData": [["send", "o-1", "m", {"body": 7, "slots": []}, None]],
     "a body without its mark": [["send", "o-1", "m", {"body": "1", "slots": []}, None]],
+    "too many system calls": [["baggageSet", "key", DATA]] * 10_001,
+    "too many references": [["send", "o-1", "m", {"body": "#[]", "slots": ["o-1"] * 10_000}, None]],
     "a baggage key that is no string": [["baggageSet", 7, DATA]],
 }
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from kernel.engine.starts import MAX_STARTING, Starts
+from kernel.engine.vat_process import VatProcess
 from kernel.errors import IoChannelError, QueryError
 from kernel.events import ListLog
 from kernel.io import LineChannel
@@ -52,3 +54,18 @@ def test_a_query_that_never_ends_is_ended(store: Store) -> None:
     with pytest.raises(QueryError, match="seconds"):
         store.query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n")
     assert time.monotonic() - started < 20
+
+
+def test_only_so_many_vats_start_at_once_and_the_others_have_their_turn() -> None:
+    begun: list[VatProcess] = []
+    starts = Starts(begun.append)
+    processes = [VatProcess(number, "main") for number in range(MAX_STARTING + 3)]
+    for process in processes:
+        starts.add(process)
+    assert begun == processes[:MAX_STARTING]
+    processes[MAX_STARTING].ended = True
+    starts.over(processes[0])
+    starts.over(processes[0])
+    assert begun == [*processes[:MAX_STARTING], processes[MAX_STARTING + 1]]
+    starts.over(processes[1])
+    assert begun[-1] is processes[-1]
