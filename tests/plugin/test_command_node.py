@@ -80,7 +80,16 @@ def test_the_careful_daemon_is_green_in_the_whole_suite(short_tmp: Path, monkeyp
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     report = short_tmp / "report.json"
-    words = ("-p", "pytest_ocap", "-p", "no:cacheprovider", "--pyargs", "pytest_ocap.suite", "--ocap-report", str(report))
+    words = (
+        "-p",
+        "pytest_ocap",
+        "-p",
+        "no:cacheprovider",
+        "--pyargs",
+        "pytest_ocap.suite",
+        "--ocap-report",
+        str(report),
+    )
     run = subprocess.run([sys.executable, "-m", "pytest", "-q", *words], cwd=EXAMPLE, capture_output=True, check=False)
     assert run.returncode == 0, run.stdout.decode()
     found = json.loads(report.read_text())

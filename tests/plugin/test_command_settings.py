@@ -1,0 +1,150 @@
+"""A description of a daemon: what is wrong with it is told by key, and nothing is started to find out."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_ocap.driver import Capability
+from pytest_ocap.drivers.command import driver_from
+from pytest_ocap.drivers.command_settings import KEYS, VERB_KEYS, VERBS
+
+GOOD: dict[str, Any] = {
+    "name": "example",
+    "start": ["sh", "-c", "true", "{home}", "${HOME}", "{{home}}"],
+    "stop": ["true"],
+    "socket": "{home}/s",
+    "bundle": "one.bundle",
+    "rpc": {
+        "ping": {"method": "ping"},
+        "launch": {"method": "launch", "params": {"url": "{bundle_url}", "deep": [{"x": "{name}"}]}, "id": "a.0.id"},
+        "list": {"method": "list", "items": "subclusters", "id": "id"},
+        "probe": {"method": "greet", "params": ["{root}", ["{nonce}"]], "expect": "{nonce}"},
+    },
+}
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("strat", ["true"], "strat is unknown; known: name, *did you mean 'start'?"),
+    ("start", None, "start is missing; it is the command that starts the daemon"),
+    ("stop", None, "stop is missing; it is the command that stops the daemon"),
+    ("start", "node cli.mjs", "start is one text; write a list of words, as ['node', 'cli.mjs']"),
+    ("start", [], "start is not a list of words: []"),
+    ("start", ["true", "{hom}"], "start has the unknown placeholder {hom}; known here: {home}, *did you mean 'home'?"),
+    ("start", ["true", "{root}"], "start has the unknown placeholder {root}; known here: {home}, {socket}, {timeout}"),
+    (
+        "start",
+        ["no-such-program-here"],
+        "start runs 'no-such-program-here', and no program of that name is in the PATH",
+    ),
+    ("stop", ["./no-such-program"], "stop runs './no-such-program', and */no-such-program is no program"),
+    ("env", {"A": 1}, "env.A is not a text: 1"),
+    ("env", {"A": "{id}"}, "env has the unknown placeholder {id}*"),
+    ("bundle", "two.bundle", "bundle names */two.bundle, which is not there"),
+    ("bundle", ".", "bundle names *, which is not a file"),
+    ("bundle", None, "bundle is missing (or bundle_command); launch needs a bundle"),
+    ("bundle_command", ["true"], "bundle_command is given beside bundle*"),
+    ("start_timeout", "40", "start_timeout is not a number of seconds between 0 and 3600: '40'"),
+    ("start_timeout", True, "start_timeout is not a number of seconds*"),
+    ("foreground", 1, "foreground is neither true nor false: 1"),
+    ("socket", None, "socket is missing; rpc.ping is asked over it"),
+    ("socket", "{home}/{name}", "socket has the unknown placeholder {name}; known here: {home}"),
+    ("store_format", "sqlite", "store is missing; store_format says something about it"),
+    ("store_format", "json", 'store_format is not "sqlite"*'),
+    ("phases", ["one"], "interrupt is missing; phases and interrupt *"),
+    ("phases", ["one", "one"], "phases names a phase twice*"),
+    ("cwd", "nowhere", "cwd names */nowhere, which is not there"),
+    ("rpc", [], "rpc is not a table"),
+    ("rpc.ping", None, "rpc.ping is missing (or cli.ping)*"),
+    ("rpc.pnig", {"method": "x"}, "rpc.pnig is unknown; known: ping, *did you mean 'ping'?"),
+    ("rpc.ping", ["ping"], "rpc.ping is neither a table nor *"),
+    ("rpc.ping", {}, "rpc.ping.method is missing"),
+    ("rpc.ping", {"method": "ping", "command": ["x"]}, "rpc.ping.command is unknown*"),
+    ("rpc.ping", {"method": "ping", "items": "x"}, "rpc.ping.items is unknown*"),
+    ("rpc.probe", {"method": "m", "params": 1}, "rpc.probe.params is neither a list nor a table: 1"),
+    (
+        "rpc.probe",
+        {"method": "m", "params": [{"{rot}": 1}]},
+        "rpc.probe.params has the unknown placeholder {rot}*'root'?",
+    ),
+    ("rpc.launch", None, "rpc.probe is given without launch*"),
+    ("rpc.list", {"method": "l", "quarantined": "bad"}, "rpc.list.state is missing*"),
+    ("cli", {"ping": ["true"]}, "cli.ping is given in rpc, too*"),
+    ("cli", {"ping": {"command": "true"}}, "cli.ping.command is one text*"),
+]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "one.bundle").write_text("{}")
+    return tmp_path / "pyproject.toml"
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """Give the good description with one value put in, or with ``None`` taken out."""
+    table: dict[str, Any] = copy.deepcopy(GOOD)
+    *tables, key = path.split(".")
+    place = table
+    for name in tables:
+        place = place[name]
+    if value is None:
+        del place[key]
+    else:
+        place[key] = value
+    return table
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"), WRONG, ids=[f"{row[0]}-{number}" for number, row in enumerate(WRONG)]
+)
+def test_what_is_wrong_is_told_by_its_key(source: Path, path: str, value: Any, told: str) -> None:
+    with pytest.raises(pytest.UsageError) as error:
+        driver_from(changed(path, value), source)
+    pattern = ".*".join(map(re.escape, f"{source}: [tool.pytest_ocap.command] {told}".split("*")))
+    assert re.fullmatch(pattern, str(error.value)), str(error.value)
+
+
+def test_a_missing_table_is_told(source: Path) -> None:
+    with pytest.raises(pytest.UsageError, match=r"\[tool.pytest_ocap.command\] is missing"):
+        driver_from(None, source)
+
+
+def test_verbs_and_files_that_are_given_are_capabilities_and_no_others(source: Path) -> None:
+    driver = driver_from(GOOD, source)
+    have = {
+        Capability.LAUNCH,
+        Capability.LIST,
+        Capability.PROBE,
+        Capability.FETCH,
+        Capability.SOCKET,
+        Capability.PHASES,
+    }
+    assert set(driver.supports) == have
+    small = {"start": ["true"], "stop": ["true"], "phases": [], "cli": {"ping": ["true"]}}
+    assert driver_from(small, source).supports == {}
+    more = changed("rpc.list", {"method": "l", "state": "s"}) | {
+        "log": "{home}/l",
+        "pidfile": "{home}/p",
+        "store": "{home}/d",
+        "store_format": "sqlite",
+        "lock": "{home}/k",
+        "force_stop": ["true"],
+        "error_code": "data.code",
+        "phases": ["one", "two"],
+        "interrupt": {"FAIL": "{phase}={how}"},
+    }
+    more["rpc"]["probe"]["count"] = "n"
+    assert set(driver_from(more, source).supports) == set(Capability)
+
+
+def test_every_key_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "drivers.md").read_text()
+    for key in (*KEYS, *VERBS, *VERB_KEYS):
+        assert f"`{key}`" in page, key
+    for name in {name for key in KEYS.values() for name in key.placeholders} | {n for v in VERBS.values() for n in v}:
+        assert f"`{{{name}}}`" in page, name
+    for capability in Capability:
+        assert f"`{capability}`" in page, capability
