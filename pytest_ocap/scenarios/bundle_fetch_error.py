@@ -9,7 +9,7 @@ from pytest_ocap.driver import Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.bundles import BUNDLE_FAULTS
 from pytest_ocap.persisted import ANSWER_SECONDS, bundles_of, start
-from pytest_ocap.scenarios.contracts import listed, masked, names_path
+from pytest_ocap.scenarios.contracts import UNTYPED, listed, masked, names_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +27,6 @@ def fault_of(how: str, bundle: Path) -> BundleFault:
     """Make the fault that is called ``how`` here."""
     return BUNDLE_FAULTS[{"missing": "delete", "truncated": "truncate"}.get(how, how)](bundle)
 
-
-UNTYPED = frozenset({"", "internal-error", "error", "unknown"})
 
 BARE_ERRNO = re.compile(r"^\s*(?:\[Errno \d+\]|(?:errno|code)?\s*\d+|E[A-Z]{3,})[^/]*$", re.IGNORECASE)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import psutil
+
     from pytest_ocap.driver import KernelDriver, Listed, Subcluster
     from pytest_ocap.examination import Examination
     from pytest_ocap.logs import Line
@@ -42,6 +44,9 @@ MASKED = re.compile(
 
 SPEAKING_FIELDS = ("message", "msg", "error", "cause", "reason")
 """The fields of a log record that are there to say something."""
+
+UNTYPED = frozenset({"", "internal-error", "error", "unknown"})
+"""Codes that tell nothing."""
 
 DATABASE_LOCKED = re.compile(r"database (?:table )?is locked|SQLITE_BUSY", re.IGNORECASE)
 
@@ -119,16 +124,36 @@ def masked_record(line: Line) -> str | None:
     return f"an empty field {silent[0]!r}" if silent else masked(line.text)
 
 
-def check_nothing_left(examination: Examination, driver: KernelDriver, home: Path, name: str = "nothing-left") -> bool:
-    """Check that no process uses the home, no file of it is locked, and nobody listens on the socket."""
+def check_nothing_left(
+    examination: Examination, driver: KernelDriver, home: Path, crew: Sequence[psutil.Process] = ()
+) -> bool:
+    """Check that no process is left, no file of the home is locked, nobody listens on the socket, and no pid file lies.
+
+    Args:
+        examination: Records the check.
+        driver: The daemon.
+        home: Its home, which it has left.
+        crew: What :func:`processes.using` found before that: a worker that outlives its daemon need not have anything
+            by which it could be recognised when its parent has gone.
+    """
     clock = Clock()
-    clock.wait_until(lambda: not processes.using(home), SETTLE_SECONDS, every=0.02)
-    left = [f"process: {processes.describe(process)}" for process in processes.using(home)]
+    clock.wait_until(lambda: not _remaining(home, crew), SETTLE_SECONDS, every=0.02)
+    remaining = _remaining(home, crew)
+    left = [f"process: {processes.describe(process)}" for process in remaining]
+    processes.kill(remaining)
     left += [f"lock: {path}" for path in locked_files(home)]
     path = driver.socket(home)
     if path is not None and listens(path):
         left.append(f"listener: {path}")
-    return examination.check(name, not left, "\n".join(left) or "no process, no lock, no listener")
+    pid_file = driver.pid(home) if has(driver, Capability.PIDFILE) else None
+    if pid_file is not None and pid_file.is_file():
+        left.append(f"pid file: {pid_file}")
+    return examination.check("nothing-left", not left, "\n".join(left) or "no process, no lock, no listener")
+
+
+def _remaining(home: Path, crew: Sequence[psutil.Process]) -> list[psutil.Process]:
+    found = {process.pid: process for process in (*crew, *processes.using(home)) if processes.alive(process)}
+    return list(found.values())
 
 
 def locked_files(home: Path) -> list[Path]:

@@ -76,7 +76,7 @@ def crashed_init(
     """Interrupt a start in its phase ``phase``, then start again."""
     probes = has(driver, Capability.PROBE) and has(driver, Capability.LAUNCH)
     examination.expect(
-        *(("crash-reported",) if how == "kill" else _hang_checks(driver, phase)),
+        *(_kill_checks(driver) if how == "kill" else _hang_checks(driver, phase)),
         "not-database-is-locked",
         "recovers",
         "ping",
@@ -91,7 +91,11 @@ def crashed_init(
         if how == "kill":
             first = fault.client()
             answers.append(first.text)
-            examination.check("crash-reported", not first.ok and not first.timed_out, first.describe())
+            told = first.describe()
+            examination.check("crash-reported", not first.ok and not first.timed_out, told)
+            if "names-phase" in _kill_checks(driver):
+                named = not first.ok and re.search(rf"\b{phase}\b", first.text) is not None
+                examination.check("names-phase", named, f"wanted: {phase}\n{told}")
         else:
             answers.append(_examine_hang(examination, driver, home, fault, phase))
     again = driver.start(home, timeout=driver.start_timeout)
@@ -105,8 +109,13 @@ def crashed_init(
     examination.outcome("ping", driver.ping(home, timeout=ANSWER_SECONDS))
     if probes:
         check_answers(examination, driver, store, store.subclusters)
+    crew = processes.using(home)
     demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
-    check_nothing_left(examination, driver, home)
+    check_nothing_left(examination, driver, home, crew)
+
+
+def _kill_checks(driver: KernelDriver) -> tuple[str, ...]:
+    return ("crash-reported", *(("names-phase",) if has(driver, Capability.PHASE_NAMES) else ()))
 
 
 def _hang_checks(driver: KernelDriver, phase: str) -> tuple[str, ...]:

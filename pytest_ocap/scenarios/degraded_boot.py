@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_ocap import processes
 from pytest_ocap.driver import Capability, Subcluster, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, bundles_of
@@ -67,5 +68,6 @@ def degraded_boot(
             identity, root = launched.value
             new = Subcluster(identity, root, bundle, url)
             examination.outcome("new-answers", driver.probe(home, new, timeout=ANSWER_SECONDS))
+        crew = processes.using(home)
         examination.outcome("stop-is-clean", driver.stop(home, timeout=ANSWER_SECONDS), within=ANSWER_SECONDS)
-        check_nothing_left(examination, driver, home)
+        check_nothing_left(examination, driver, home, crew)

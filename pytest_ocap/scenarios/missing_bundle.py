@@ -13,7 +13,7 @@ from pytest_ocap.examination import scenario
 from pytest_ocap.faults.bundles import BUNDLE_FAULTS
 from pytest_ocap.logs import LogMark
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
-from pytest_ocap.scenarios.contracts import check_answers, listed, masked, names_path, state_checks, store_of
+from pytest_ocap.scenarios.contracts import UNTYPED, check_answers, listed, masked, names_path, state_checks, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,10 +117,16 @@ def _check_listing(
             not unreported,
             f"not listed as quarantined: {unreported}\n{answer}" if unreported else answer,
         )
+        coded = has(driver, Capability.ERROR_CODES)
         illegible = [
-            f"{sub.id}: {entries[sub.id].text if sub.id in entries else '(not listed)'}"
+            f"{sub.id}: {entries[sub.id].code}: {entries[sub.id].text}"
+            if sub.id in entries
+            else f"{sub.id}: not listed"
             for sub in bad
-            if sub.id not in entries or masked(entries[sub.id].text) or not names_path(entries[sub.id].text, sub.bundle)
+            if sub.id not in entries
+            or masked(entries[sub.id].text)
+            or not names_path(entries[sub.id].text, sub.bundle)
+            or (coded and (entries[sub.id].code or "") in UNTYPED)
         ]
         examination.check(
             "cause-legible", not illegible, "\n".join(illegible) or "the listing names each missing bundle"

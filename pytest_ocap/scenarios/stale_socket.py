@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pytest_ocap import processes
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.sockets import SOCKET_FAULTS, LiveListener, SomebodysData
@@ -72,8 +73,9 @@ def _examine_replacement(
         examination.outcome("ping", driver.ping(home, timeout=ANSWER_SECONDS))
         if probes:
             check_answers(examination, driver, store, store.subclusters)
-        examination.outcome("stop-is-clean", driver.stop(home, timeout=ANSWER_SECONDS))
-        check_nothing_left(examination, driver, home)
+        crew = processes.using(home)
+        examination.outcome("stop-is-clean", driver.stop(home, timeout=ANSWER_SECONDS), within=ANSWER_SECONDS)
+        check_nothing_left(examination, driver, home, crew)
 
 
 def _examine_refusal(examination: Examination, driver: KernelDriver, home: Path, fault: LiveListener) -> None:

@@ -23,9 +23,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _variants(config: pytest.Config) -> Iterator[tuple[str, str]]:
     phases = tuple(driver_of(config).phases) or (PHASE,)
-    # A hang costs its budget of patience, so it is looked at where daemons differ: in the middle and at the end.
+    # A hang costs its budget of patience, so it is looked at where daemons differ: as soon as the lock has to be held,
+    # in the middle and at the end.
     late = [phase for phase in phases if phase not in TAKING] or phases[-1:]
-    hangs = tuple(dict.fromkeys((PHASE if PHASE in phases else late[0], late[-1])))
+    hangs = tuple(dict.fromkeys((late[0], PHASE if PHASE in phases else late[0], late[-1])))
     for how, chosen in zip(_HOWS, (phases, hangs), strict=True):
         yield from ((how, phase) for phase in chosen)
 
