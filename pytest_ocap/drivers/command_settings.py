@@ -58,7 +58,9 @@ KEYS: dict[str, Key] = {
     "bundle_command": Key("words", ("bundle", "name"), "instead: the command that writes one to `{bundle}`"),
     "start_timeout": Key("seconds", (), "within which a start that can succeed must have succeeded"),
     "stop_timeout": Key("seconds", (), "within which a stop must have"),
-    "phases": Key("names", (), "the phases of its start, when it has failpoints of its own; `[]`: no start is interrupted"),
+    "phases": Key(
+        "names", (), "the phases of its start, when it has failpoints of its own; `[]`: no start is interrupted"
+    ),
     "interrupt": Key("variables", _INTERRUPT, "environment variables that set such a failpoint"),
     "error_code": Key("dotted", (), "where a JSON-RPC error has its stable code, as `data.code`"),
     "rpc": Key("verbs", (), "the verbs as JSON-RPC 2.0 methods over the socket"),
@@ -217,6 +219,10 @@ class _Reader:
             if needs in verbs and "launch" not in verbs:
                 kind = "cli" if verbs[needs].command else "rpc"
                 raise self._wrong(f"{kind}.{needs}", "is given without launch: there would be nothing to ask about")
+        listing = verbs.get("list")
+        if settings.error_code is not None and listing is not None and listing.state is not None and not listing.code:
+            kind = "cli" if listing.command else "rpc"
+            raise self._wrong(f"{kind}.list.code", "is missing; error_code says that what is wrong has codes")
         if bool(settings.phases) != bool(settings.interrupt):
             missing = "interrupt" if settings.phases else "phases"
             raise self._wrong(missing, "is missing; phases and interrupt describe a daemon's own failpoints together")

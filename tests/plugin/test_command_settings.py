@@ -125,7 +125,7 @@ def test_verbs_and_files_that_are_given_are_capabilities_and_no_others(source: P
     assert set(driver.supports) == have
     small = {"start": ["true"], "stop": ["true"], "phases": [], "cli": {"ping": ["true"]}}
     assert driver_from(small, source).supports == {}
-    more = changed("rpc.list", {"method": "l", "state": "s"}) | {
+    more = changed("rpc.list", {"method": "l", "state": "s", "code": "c"}) | {
         "log": "{home}/l",
         "pidfile": "{home}/p",
         "store": "{home}/d",
@@ -148,3 +148,9 @@ def test_every_key_is_documented() -> None:
         assert f"`{{{name}}}`" in page, name
     for capability in Capability:
         assert f"`{capability}`" in page, capability
+
+
+def test_codes_of_errors_and_codes_of_causes_go_together(source: Path) -> None:
+    table = changed("rpc.list", {"method": "l", "state": "s"}) | {"error_code": "data.code"}
+    with pytest.raises(pytest.UsageError, match=r"rpc\.list\.code is missing; error_code says"):
+        driver_from(table, source)

@@ -53,7 +53,7 @@ static int answers(double seconds) {
     int connection = reach();
     if (connection < 0) return 0;
     struct pollfd ready = {.fd = connection, .events = POLLIN};
-    int alive = write(connection, "ping\n", 5) == 5 && poll(&ready, 1, (int)(seconds * 1000)) == 1 &&
+    int alive = write(connection, "ping\n", 5) == 5 && poll(&ready, 1, seconds > 0 ? (int)(seconds * 1000) : 0) == 1 &&
                 read(connection, heard, 4) == 4 && strcmp(heard, "pong") == 0;
     close(connection);
     return alive;
@@ -74,14 +74,19 @@ static pid_t holder(void) {
     return pid;
 }
 
-static int hangs(pid_t pid) {
-    char phase[64] = "";
+/* Give the phase that the lock file's latest holder entered last. */
+static const char *phase(void) {
+    static char text[64] = "lock";
     FILE *lock = fopen(lock_path, "re");
     if (lock != NULL) {
-        if (fgets(phase, sizeof phase, lock) == NULL) phase[0] = 0;
+        if (fgets(text, sizeof text, lock) == NULL) strcpy(text, "lock");
         fclose(lock);
     }
-    fprintf(stderr, "Error: the daemon (pid %d) hangs in phase %s: no answer for %g s; %s\n", pid, phase, patience,
+    return text;
+}
+
+static int hangs(pid_t pid) {
+    fprintf(stderr, "Error: the daemon (pid %d) hangs in phase %s: no answer for %g s; %s\n", pid, phase(), patience,
             "end it with: beacon stop HOME --force");
     return 5;
 }
@@ -178,7 +183,7 @@ static int start(const char *home) {
     struct pollfd ready = {.fd = told[0], .events = POLLIN};
     if (poll(&ready, 1, (int)(patience * 1000)) == 0) return hangs(holder());
     if (read(told[0], text, sizeof text - 1) <= 0)
-        return fail(4, "the daemon died while it started; start it again in", home, 0);
+        return fail(4, "the daemon died while it started; start it again. It had entered the phase", phase(), 0);
     if (strcmp(text, "ready") != 0) return fail(4, "the daemon could not start:", text, 0);
     return printf("ready (pid %d)\n", holder()) < 0;
 }
