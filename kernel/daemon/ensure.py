@@ -378,7 +378,7 @@ def _idle(info: LockInfo) -> float:
 
 
 def _unfinished(info: LockInfo) -> dict[str, Any]:
-    from kernel.daemon.log import timestamp
+    from kernel.events import timestamp
 
     return {
         "vats": [],

@@ -19,6 +19,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import LogError, describe, to_record
+from kernel.events import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -289,12 +290,6 @@ def tail(path: str, count: int, *, max_bytes: int = 256 * 1024) -> list[str]:
 
 
 # --- rendering -----------------------------------------------------------------------------------------------------
-
-
-def timestamp(seconds: float) -> str:
-    """Give seconds since the epoch as UTC text with milliseconds, ``2026-01-31T12:00:00.000Z``."""
-    whole, milliseconds = divmod(int(seconds * 1000), 1000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{milliseconds:03d}Z"
 
 
 def render_line(level: str, event: str, fields: Mapping[str, Any], seconds: float) -> bytes:

@@ -22,11 +22,12 @@ from kernel.daemon.failpoint import VARIABLE, Failpoint
 from kernel.daemon.fatal import FatalReporter, render
 from kernel.daemon.home import Home
 from kernel.daemon.lock import FAILED, READY, STOPPED, STOPPING, DaemonLock, remove_pid_file, write_pid_file
-from kernel.daemon.log import DaemonLog, timestamp
+from kernel.daemon.log import DaemonLog
 from kernel.daemon.options import DaemonOptions, parse_options
 from kernel.daemon.process import monotonic, signal_name
 from kernel.daemon.status import StatusPipe
 from kernel.errors import DaemonRunningError, OcapError, StartInterruptedError
+from kernel.events import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -7,12 +7,13 @@ and ``bootstrap`` has answered; a launch that fails, or that a dying daemon cuts
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+import time
 from typing import TYPE_CHECKING, Any
 
 from kernel.capdata import CapData, encode
 from kernel.engine.router import BOOTSTRAP, Call
 from kernel.errors import ConfigError, LaunchError, OcapError, StoreError, VatInitTimeoutError
+from kernel.events import timestamp
 from kernel.refs import ROOT_VREF, Kref, object_kref, parse_kref, subcluster_id
 from kernel.store.references import ChannelRecord
 
@@ -143,7 +144,7 @@ class Launcher:
         """Store the subcluster, its vats with their roots, and its channels."""
         text = json.dumps(config.to_json(), separators=(",", ":"))
         with self._batch.unit():
-            subcluster = self._store.subclusters.insert(text, datetime.now(UTC).isoformat())
+            subcluster = self._store.subclusters.insert(text, timestamp(time.time()))
             placed = Placed(subcluster, {}, {}, {})
             for name, vat in config.vats.items():
                 number = self._store.vats.insert(subcluster, name)

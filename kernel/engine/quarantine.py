@@ -9,7 +9,7 @@ that is queued are told; the message itself is delivered after the repair.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+import time
 from typing import TYPE_CHECKING, Any
 
 from kernel.engine.router import quarantined_error
@@ -22,6 +22,7 @@ from kernel.errors import (
     StoreError,
     UsageError,
 )
+from kernel.events import timestamp
 from kernel.refs import parse_subcluster_id, subcluster_id
 from kernel.refs import vat_id as vat_name
 from kernel.store.subclusters import QuarantineRecord
@@ -105,7 +106,7 @@ class Quarantine:
             vat,
             data.get("bundleSpec"),
             data.get("path") or data.get("url"),
-            earlier.since if same and earlier is not None else datetime.now(UTC).isoformat(),
+            earlier.since if same and earlier is not None else timestamp(time.time()),
         )
         self.records[subcluster] = record
         members = self._store.vats.of_subcluster(subcluster)

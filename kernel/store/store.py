@@ -223,10 +223,14 @@ class Store:
             ) from error
         if len(rows) > _MAX_ROWS:
             raise QueryError(f"the query gives more than {_MAX_ROWS} rows", sql=sql[:1000], remedy="Add a LIMIT.")
-        return [
-            {name: value.hex() if isinstance(value, bytes) else value for name, value in zip(names, row, strict=True)}
-            for row in rows
-        ]
+        return [{name: _as_json(value) for name, value in zip(names, row, strict=True)} for row in rows]
+
+
+def _as_json(value: float | str | bytes | None) -> int | float | str | None:
+    """Give a value of SQLite's as JSON has it: blobs as hexadecimal text, infinities by name."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value) if value in (float("inf"), float("-inf")) else value
 
 
 _READING = {

@@ -60,5 +60,11 @@ def test_a_query_with_too_many_rows_is_refused_by_number(store: Store) -> None:
         store.query(endless)
 
 
+def test_infinities_come_by_name_because_json_has_none(store: Store) -> None:
+    assert store.query("SELECT 9e999 AS big, -9e999 AS small, 1.5 AS plain") == [
+        {"big": "inf", "small": "-inf", "plain": 1.5}
+    ]
+
+
 def test_blobs_come_as_hexadecimal_text(store: Store) -> None:
     assert store.query("SELECT x'00ff' AS blob") == [{"blob": "00ff"}]
