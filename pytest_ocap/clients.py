@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 RUNNING: set[int] = set()
 """The pids of clients that run, and are no children of this process: whatever they inherit, they are no daemons."""
 
+ADOPTERS: dict[int, str] = {}
+"""The processes that adopt what clients leave behind, each with its home: what descends from one is of that home."""
+
+KILLED: dict[str, set[int]] = {}
+"""For each home the orphans that an adopter saw die of SIGKILL, however shortly they lived."""
+
 
 def run_client(
     command: Sequence[str],

@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from pytest_ocap import processes
-from pytest_ocap.clients import RUNNING
+from pytest_ocap.clients import ADOPTERS, KILLED, RUNNING
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import PLAIN, Interrupt
 
@@ -56,6 +56,7 @@ class InterruptedStart:
     def arrange(self) -> None:
         """Begin the start and wait until it came to its end, or to its stand."""
         known = _pids()
+        KILLED.pop(os.fspath(self._home), None)
         self._client = threading.Thread(target=self._start, daemon=True)
         self._client.start()
         deadline = self._clock.now() + self._patience + SETTLE_SECONDS
@@ -75,9 +76,10 @@ class InterruptedStart:
         if self.how == "hang":
             hung = self.hung
             return None if hung is None else f"stopped: {processes.describe(hung)}"
-        if not self._seen or self._living():
+        gone = {*self._seen, *KILLED.get(os.fspath(self._home), ())}
+        if not gone or self._living():
             return None
-        return f"killed: pid {', '.join(map(str, self._seen))}"
+        return f"killed: pid {', '.join(map(str, sorted(gone)))}"
 
     def client(self) -> Outcome:
         """Wait for the interrupted start's own client, and give what it was told."""
@@ -109,11 +111,15 @@ class InterruptedStart:
                 process = psutil.Process(pid)
                 if pid in RUNNING or process.ppid() == os.getpid():
                     continue  # the client, or not (yet) somebody that we know
-                if process.environ().get(processes.TOKEN) == os.fspath(self._home):
+                if process.environ().get(processes.TOKEN) == os.fspath(self._home) or self._adopted(process):
                     self._seen[pid] = process
                     known.add(pid)
             except (psutil.Error, OSError):
                 continue
+
+    def _adopted(self, process: psutil.Process) -> bool:
+        """Say whether a process descends from an adopter; one that shows a title has no environment to look at."""
+        return any(ADOPTERS.get(parent.pid) == os.fspath(self._home) for parent in process.parents())
 
 
 def _pids() -> set[int]:
