@@ -97,7 +97,7 @@ class _StoreFault(StartFault):
 
 
 class StoreCorrupt(_StoreFault):
-    """The store's pages were overwritten; only its first bytes are what they were."""
+    """The store's content was overwritten; only its beginning is what it was: an SQLite header, at most a half."""
 
     id = "store-corrupt"
     words = re.compile(r"corrupt|damaged|malformed|not a database|invalid|checksum", re.IGNORECASE)
@@ -107,12 +107,13 @@ class StoreCorrupt(_StoreFault):
     def arrange(self) -> None:
         """Write the store anew, with rubbish after its header."""
         content = self.put_store_away().read_bytes()
-        self.path.write_bytes(content[: self.INTACT_BYTES] + b"\xa5" * max(4096, len(content) - self.INTACT_BYTES))
+        self._intact = min(self.INTACT_BYTES, len(content) // 2)
+        self.path.write_bytes(content[: self._intact] + b"\xa5" * max(4096, len(content) - self._intact))
 
     def fired(self) -> str | None:
         """See that the rubbish is what is read."""
-        content = self.path.read_bytes()[self.INTACT_BYTES :]
-        return f"{self.path} is rubbish after byte {self.INTACT_BYTES}" if set(content) == {0xA5} else None
+        content = self.path.read_bytes()[self._intact :]
+        return f"{self.path} is rubbish after byte {self._intact}" if set(content) == {0xA5} else None
 
 
 class StoreForeign(_StoreFault):
