@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,8 @@ class CommandDriver:
         self.name = settings.name
         self.start_timeout = settings.start_timeout
         self.phases = moments(self._places(Path("/"))) if settings.phases is None else settings.phases
+        if not settings.interrupt and sys.platform != "linux":
+            self.phases = ()
         self.supports = self._capabilities()
 
     def _capabilities(self) -> dict[Capability, str]:
@@ -91,7 +94,7 @@ class CommandDriver:
             Capability.ERROR_CODES: settings.error_code is not None,
             Capability.SQLITE_STORE: settings.store_format == "sqlite",
             Capability.PHASES: bool(self.phases),
-            Capability.PHASE_NAMES: bool(settings.phases),
+            Capability.PHASE_NAMES: bool(settings.interrupt),
             Capability.FORCE_STOP: settings.force_stop is not None,
             **{capability: getattr(settings, key) is not None for capability, key in PATHS.items()},
         }
@@ -111,7 +114,7 @@ class CommandDriver:
     ) -> Outcome:
         """Run the start command; an interrupt is the daemon's own failpoint, or something that happens in the home."""
         settings = self._settings
-        if interrupt is not None and settings.phases:
+        if interrupt is not None and settings.interrupt:
             values = {"phase": interrupt.phase, "how": interrupt.how}
             setting |= Setting(env={key: filled(text, values) for key, text in settings.interrupt.items()})
         if "timeout" not in placeholders(settings.start):
@@ -119,7 +122,7 @@ class CommandDriver:
         words = [*setting.prefix, *self._words(settings.start, home, timeout=f"{timeout:g}")]
         limit = timeout if settings.foreground else timeout + GRACE_SECONDS
         wish = None
-        if interrupt is not None and not settings.phases:
+        if interrupt is not None and not settings.interrupt:
             places = self._places(home)
             wish = order(interrupt.how, interrupt.phase, home, places, seconds=limit, foreground=settings.foreground)
         environment = {**os.environ, **self._environment(home), **setting.env}

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pytest_ocap.clients import RUNNING
+from pytest_ocap.clients import ADOPTERS, KILLED, RUNNING
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import Outcome
 from pytest_ocap.processes import TOKEN
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from pytest_ocap.drivers.command_watch import Order
 
 RUNNER = Path(__file__).with_name("command_runner.py")
-
-_runners: set[int] = set()
-"""The runners that have not been waited for; each is our child, and a zombie once its last descendant has ended."""
 
 
 class AdoptedClient:
@@ -63,6 +60,7 @@ class AdoptedClient:
         self.status: int | None = None
         self.error: str | None = None
         self._is_client = not daemon
+        self._home = os.fspath(home)
         self._out = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
         self._err = tempfile.TemporaryFile()  # noqa: SIM115
         self._control, theirs = socket.socketpair()
@@ -71,14 +69,15 @@ class AdoptedClient:
         with theirs, open(os.devnull, "rb") as nothing:
             os.set_inheritable(theirs.fileno(), True)
             wish = json.dumps(order._asdict()) if order else ""
-            arguments = (str(RUNNER), os.fspath(home), str(theirs.fileno()), os.fspath(cwd), wish, *words)
+            arguments = (str(RUNNER), self._home, str(theirs.fileno()), os.fspath(cwd), wish, *words)
             actions = [
                 (os.POSIX_SPAWN_DUP2, nothing.fileno(), 0),
                 (os.POSIX_SPAWN_DUP2, self._out.fileno(), 1),
                 (os.POSIX_SPAWN_DUP2, self._err.fileno(), 2),
             ]
             command = (sys.executable, "-I", "-S", *arguments)
-            _runners.add(os.posix_spawn(sys.executable, command, environment, file_actions=actions))
+            runner = os.posix_spawn(sys.executable, command, environment, file_actions=actions)
+            ADOPTERS[runner] = self._home
         while not self.pid and self._listen(None):
             pass
         if self._is_client:
@@ -149,6 +148,8 @@ class AdoptedClient:
             elif word == "status":
                 RUNNING.discard(self.pid)
                 self.status = int(rest)
+            elif word == "killed":
+                KILLED.setdefault(self._home, set()).add(int(rest))
             else:
                 self.error = rest
         return True
@@ -160,10 +161,10 @@ def _content(descriptor: int) -> str:
 
 
 def _reap() -> None:
-    """Wait for the runners that have ended, so that no zombie is left."""
-    for pid in list(_runners):
+    """Wait for the runners that have ended, each a zombie once its last descendant has, so that no zombie is left."""
+    for pid in list(ADOPTERS):
         try:
             if os.waitpid(pid, os.WNOHANG)[0]:
-                _runners.discard(pid)
+                del ADOPTERS[pid]
         except ChildProcessError:  # somebody waits for all children of this process
-            _runners.discard(pid)
+            del ADOPTERS[pid]

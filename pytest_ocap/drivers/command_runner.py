@@ -7,12 +7,14 @@ ends when the last of them has ended; it is found by its command line, which nam
 Run by path: ``runner.py HOME CONTROL DIRECTORY ORDER WORD…``; ``ORDER`` is empty, or says as JSON how the start is to
 be interrupted.  ``CONTROL`` is a socket: the runner says ``pid N``,
 waits for a byte, lets the client begin, and says ``status N`` when it has ended or ``error TEXT`` when it could not
-be run.
+be run; before that, ``killed N`` of each orphan that died of SIGKILL.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import sys
 import time
@@ -30,13 +32,27 @@ class Client:
         self.status: int | None = None
         self._control = control
 
+    def abandoned(self) -> bool:
+        """Say whether the harness no longer waits for it."""
+        if self.status is not None:
+            return False
+        poll = select.poll()
+        poll.register(self._control, 0)
+        return any(events & (select.POLLHUP | select.POLLERR) for _, events in poll.poll(0))
+
     def reap(self, options: int) -> bool:
         """Take in the end of one process; say whether one had ended (ChildProcessError when there are none left)."""
-        ended, status = os.waitpid(-1, options)
+        ended, waited = os.waitpid(-1, options)
+        status = os.waitstatus_to_exitcode(waited) if ended else None
         if ended == self.pid:
-            self.status = os.waitstatus_to_exitcode(status)
-            tell(self._control, f"status {self.status}")
+            with contextlib.suppress(ChildProcessError):
+                while self.reap(os.WNOHANG):  # what ended before the client did is told before it
+                    pass
+            self.status = status
+            tell(self._control, f"status {status}")
             os.close(self._control)
+        elif status == -signal.SIGKILL and self.status is None:
+            tell(self._control, f"killed {ended}")
         return ended != 0
 
     def wait(self, seconds: float) -> bool:
@@ -58,7 +74,7 @@ def main(home: str, control: int, directory: str, order: str, words: list[str]) 
     os.set_inheritable(control, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt from the terminal is for the client and for pytest
     adopt()
-    strike = Strike(order, home) if order else None
+    strike = Strike(order) if order else None
     gate, opener = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -85,7 +101,7 @@ def main(home: str, control: int, directory: str, order: str, words: list[str]) 
 class Strike:
     """The interruption of a start; its module is loaded for those starts only."""
 
-    def __init__(self, order: str, home: str) -> None:
+    def __init__(self, order: str) -> None:
         import json
 
         sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -94,7 +110,7 @@ class Strike:
         wanted = command_watch.Order(**json.loads(order))
         command_watch.urgent()
         self.patient = command_watch.patient
-        self._striker = command_watch.Striker(wanted, home)
+        self._striker = command_watch.Striker(wanted)
         self._watch = command_watch.Watch(wanted).begin()
 
     def attend(self, client: Client) -> None:

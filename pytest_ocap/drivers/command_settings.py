@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from pytest_ocap.drivers.command_watch import MOMENTS
 from pytest_ocap.drivers.command_words import placeholders
 from pytest_ocap.options import suggestion
 
@@ -59,7 +60,7 @@ KEYS: dict[str, Key] = {
     "start_timeout": Key("seconds", (), "within which a start that can succeed must have succeeded"),
     "stop_timeout": Key("seconds", (), "within which a stop must have"),
     "phases": Key(
-        "names", (), "the phases of its start, when it has failpoints of its own; `[]`: no start is interrupted"
+        "names", (), "the phases in which a start is interrupted: of its own failpoints, or moments; `[]`: none"
     ),
     "interrupt": Key("variables", _INTERRUPT, "environment variables that set such a failpoint"),
     "error_code": Key("dotted", (), "where a JSON-RPC error has its stable code, as `data.code`"),
@@ -223,9 +224,18 @@ class _Reader:
         if settings.error_code is not None and listing is not None and listing.state is not None and not listing.code:
             kind = "cli" if listing.command else "rpc"
             raise self._wrong(f"{kind}.list.code", "is missing; error_code says that what is wrong has codes")
-        if bool(settings.phases) != bool(settings.interrupt):
-            missing = "interrupt" if settings.phases else "phases"
-            raise self._wrong(missing, "is missing; phases and interrupt describe a daemon's own failpoints together")
+        if settings.interrupt and not settings.phases:
+            raise self._wrong("phases", "is missing; interrupt sets a failpoint in each of them")
+        observed = () if settings.interrupt else settings.phases or ()
+        known = [name for name in MOMENTS if name == "home" or getattr(settings, name) is not None]
+        for phase in observed:
+            if phase not in known:
+                raise self._wrong(
+                    "phases",
+                    f"has {phase!r}, and without interrupt a start is interrupted at a moment that can be observed: "
+                    + ", ".join(known)
+                    + suggestion(phase, known),
+                )
         if settings.store_format is not None and settings.store is None:
             raise self._wrong("store", "is missing; store_format says something about it")
         users: dict[str, Any] = {"start": settings.start, "stop": settings.stop, "env": dict(settings.env)}

@@ -3,8 +3,8 @@
 This runs in the runner, a process of its own that shares one processor with the start and is the more urgent of the
 two: what it observes has hardly gone on before it strikes.
 
-Invariant: the moments are named after what is observed (``home``: the first change in the home; ``lock``, ``store``:
-that file is opened; ``pidfile``, ``log``: it is written; ``socket``: it is bound), and only processes that the start
+Invariant: the moments are named after what is observed (``home``: the first change in the home; ``lock``, ``log``,
+``store``: that file is opened; ``pidfile``: it is written; ``socket``: it is bound), and only processes that the start
 brought forth, its client excepted, are struck.  Where the moment does not come before the client has its answer,
 nothing is struck, and the fault has not fired.  Linux only: the observer is inotify.
 """
@@ -18,12 +18,9 @@ import select
 import signal
 import socket
 import struct
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
-
-from pytest_ocap.processes import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +34,7 @@ MOMENTS: dict[str, int] = {
     "home": _WRITTEN,
     "lock": IN_OPEN | IN_CREATE,
     "pidfile": _WRITTEN,
-    "log": IN_MODIFY,
+    "log": IN_OPEN | IN_CREATE,
     "store": IN_OPEN | IN_CREATE | IN_MOVED_TO,
     "socket": IN_CREATE | IN_MOVED_TO,
 }
@@ -45,7 +42,6 @@ MOMENTS: dict[str, int] = {
 
 DECIDE_SECONDS = 0.5
 """How long the client of a daemon that stands still, and may have been ready, is given to show that it was."""
-
 
 SHOW_SECONDS = 0.1
 """How long what is struck stands still before it is ended, so that whoever looks at the processes has seen it."""
@@ -58,9 +54,7 @@ LOOK_SECONDS = 0.02
 
 
 def moments(places: Mapping[str, Path | None]) -> tuple[str, ...]:
-    """Name the moments that can be observed of a daemon whose files are known; none where there is no inotify."""
-    if sys.platform != "linux":
-        return ()
+    """Name the moments that can be observed of a daemon whose files are known."""
     return tuple(name for name in MOMENTS if name == "home" or places.get(name) is not None)
 
 
@@ -72,6 +66,10 @@ class Client(Protocol):
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end; say whether it came within so many seconds."""
+        ...
+
+    def abandoned(self) -> bool:
+        """Say whether the harness no longer waits for it, as when a daemon in the foreground has answered."""
         ...
 
 
@@ -183,9 +181,8 @@ class Watch:
 class Striker:
     """Strikes the processes of one start: ``kill`` ends all of them, ``hang`` stops the daemon proper."""
 
-    def __init__(self, order: Order, home: str) -> None:
+    def __init__(self, order: Order) -> None:
         self._order = order
-        self._home = home
         self._older = _pids()
         self._clients: set[int] = set()
 
@@ -213,8 +210,9 @@ class Striker:
             return True
         _signal(found, signal.SIGSTOP)
         client.wait(SHOW_SECONDS)
-        if self._may_be_ready() and client.wait(DECIDE_SECONDS) and client.status == 0:
-            _signal(found, signal.SIGCONT)  # too late: the client had been told that the daemon is ready
+        served = self._may_be_ready() and client.wait(DECIDE_SECONDS) and client.status == 0
+        if served or client.abandoned():
+            _signal(found, signal.SIGCONT)  # too late: the daemon was ready, and said so
             return False
         while found:
             _signal(found, signal.SIGKILL)
@@ -244,30 +242,29 @@ class Striker:
         return next((pid for pid in found if wanted in _open_files(pid)), found[-1])
 
     def _processes(self) -> list[int]:
-        """Find the living processes of this start, without its client and runner, in the order of their pids."""
-        mark = os.fsencode(f"{TOKEN}={self._home}")
-        found = []
-        for pid in sorted(_pids() - self._older - self._clients):
-            try:
-                with open(f"/proc/{pid}/environ", "rb") as file:
-                    if mark in file.read().split(b"\0") and _exists(pid):
-                        found.append(pid)
-            except OSError:
-                continue  # ended meanwhile, or somebody else's
-        return found
+        """Find the living descendants of this process, without the client, in the order of their pids.
+
+        Not by their environment: a daemon that writes a title for itself writes it over that.
+        """
+        parents = {pid: parent for pid in _pids() - self._older if (parent := _parent(pid)) is not None}
+        found = {os.getpid()}
+        while further := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= further
+        return sorted(found - {os.getpid()} - self._clients)
 
 
 def _pids() -> set[int]:
     return {int(name) for name in os.listdir("/proc") if name.isdigit()}
 
 
-def _exists(pid: int) -> bool:
-    """Say whether a process exists and is no zombie."""
+def _parent(pid: int) -> int | None:
+    """Give the parent of a process; ``None`` when it has ended, as a zombie has."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+            state, parent = file.read().rpartition(b")")[2].split()[:2]
     except OSError:
-        return False
+        return None
+    return None if state in (b"Z", b"X") else int(parent)
 
 
 def _open_files(pid: int) -> set[str]:
