@@ -49,6 +49,8 @@ def admit(item: pytest.Item, driver: KernelDriver) -> None:
         raise pytest.UsageError(f"{item.nodeid}: {error}") from error
     reasons = []
     for name, wish in wishes.items():
+        if wish.values.get("phase") == markers.PHASE:
+            wish.values["phase"] = markers.default_phase(tuple(driver.phases))
         markers.check_phase(wish, tuple(driver.phases), item.nodeid)
         if name in SCENARIOS:
             scenario = SCENARIOS[name]

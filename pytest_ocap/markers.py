@@ -196,6 +196,11 @@ def read(marker: Marker, mark: pytest.Mark, where: str) -> dict[str, Any]:
     return values
 
 
+def default_phase(phases: tuple[str, ...]) -> str:
+    """Say which phase is meant where none is named: the one in the middle for a driver that has no ``restore``."""
+    return PHASE if PHASE in phases or not phases else phases[len(phases) // 2]
+
+
 def check_phase(wish: Wish, phases: tuple[str, ...], where: str) -> None:
     """Insist that a marker's phase is one of the driver's, which are known once the driver is.
 

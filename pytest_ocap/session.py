@@ -77,9 +77,11 @@ def situation_of(item: pytest.Item) -> Situation:
         from pytest_ocap.situation import Situation
 
         config = item.config
-        item.stash[situation_key] = Situation(
-            options.driver_of(config), homes_of(config), templates_of(config), wished(item)
-        )
+        driver, wishes = options.driver_of(config), wished(item)
+        crash = wishes.get("crashed_init")
+        if crash is not None and crash["phase"] == markers.PHASE:
+            crash["phase"] = markers.default_phase(tuple(driver.phases))
+        item.stash[situation_key] = Situation(driver, homes_of(config), templates_of(config), wishes)
     return item.stash[situation_key]
 
 

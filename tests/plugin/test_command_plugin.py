@@ -149,3 +149,43 @@ def test_what_is_wrong_stops_the_run_before_any_test(
     told = "*pyproject.toml: [[]tool.pytest_ocap.command] forced_stop is unknown; *did you mean 'force_stop'?*"
     (result.stdout if workers else result.stderr).fnmatch_lines([told])
     result.stdout.no_fnmatch_line("*SystemError*")
+
+
+def test_a_start_is_interrupted_in_a_phase_that_the_daemon_has_when_none_is_named(
+    project: Project, toml: Callable[[str], None]
+) -> None:
+    toml(
+        """
+        [tool.pytest_ocap]
+        driver = "command"
+        [tool.pytest_ocap.command]
+        start = ["sh", "daemon.sh", "{home}"]
+        foreground = true
+        stop = ["sh", "-c", 'kill $(cat "$1/pid"); rm "$1/pid"', "sh", "{home}"]
+        log = "{home}/log"
+        store = "{home}/store"
+        pidfile = "{home}/pid"
+        phases = ["home", "store", "log"]
+        cli = { ping = ["test", "-e", "{home}/pid"] }
+        """
+    )
+    (project.pytester.path / "daemon.sh").write_text(
+        'mkdir -p "$1"; cd "$1"; : > store; sleep 0.2; : > log; echo $$ > pid; exec sleep 600'
+    )
+    project.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.crashed_init(phase="stoer")
+        def test_wrong(): ...
+        """
+    )
+    result = project.run(driver=None)
+    result.stderr.fnmatch_lines(["*phase='stoer' is not one of 'home', 'store', 'log'; did you mean 'store'?*"])
+    project.pytester.makepyfile(
+        """
+        def test_it(ocap_crashed_init):
+            assert ocap_crashed_init.id == "kill-in-store" and not ocap_crashed_init.client().ok
+        """
+    )
+    project.run(driver=None).assert_outcomes(passed=1)
