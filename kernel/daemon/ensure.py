@@ -378,7 +378,7 @@ def _idle(info: LockInfo) -> float:
 
 
 def _unfinished(info: LockInfo) -> dict[str, Any]:
-    from kernel.events import timestamp
+    from kernel.timestamps import timestamp
 
     return {
         "vats": [],

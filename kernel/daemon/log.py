@@ -19,7 +19,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import LogError, describe, to_record
-from kernel.events import timestamp
+from kernel.timestamps import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -27,7 +27,7 @@ from kernel.daemon.options import DaemonOptions, parse_options
 from kernel.daemon.process import monotonic, signal_name
 from kernel.daemon.status import StatusPipe
 from kernel.errors import DaemonRunningError, OcapError, StartInterruptedError
-from kernel.events import timestamp
+from kernel.timestamps import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from kernel.capdata import CapData, encode
 from kernel.engine.router import BOOTSTRAP, Call
 from kernel.errors import ConfigError, LaunchError, OcapError, StoreError, VatInitTimeoutError
-from kernel.events import timestamp
 from kernel.refs import ROOT_VREF, Kref, object_kref, parse_kref, subcluster_id
 from kernel.store.references import ChannelRecord
+from kernel.timestamps import timestamp
 
 if TYPE_CHECKING:
     from kernel.config import ClusterConfig

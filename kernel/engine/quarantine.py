@@ -22,10 +22,10 @@ from kernel.errors import (
     StoreError,
     UsageError,
 )
-from kernel.events import timestamp
 from kernel.refs import parse_subcluster_id, subcluster_id
 from kernel.refs import vat_id as vat_name
 from kernel.store.subclusters import QuarantineRecord
+from kernel.timestamps import timestamp
 
 if TYPE_CHECKING:
     from kernel.engine.batch import Batch

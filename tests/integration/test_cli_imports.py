@@ -88,7 +88,7 @@ def test_asking_for_the_daemon_imports_neither_engine_nor_store(command: str, sh
 
     assert not modules & HEAVY
     layers = {name.split(".")[1] for name in modules if name.startswith("kernel.")}
-    assert layers <= {"cli", "daemon", "errors"}
+    assert layers <= {"cli", "daemon", "errors", "timestamps"}
 
 
 def test_starting_and_asking_a_daemon_import_neither_engine_nor_store(short_tmp: Path) -> None:
@@ -98,7 +98,7 @@ def test_starting_and_asking_a_daemon_import_neither_engine_nor_store(short_tmp:
             modules = imported("--home", home, *words)
             assert not modules & HEAVY
             layers = {name.split(".")[1] for name in modules if name.startswith("kernel.")}
-            assert layers <= {"cli", "daemon", "errors"}
+            assert layers <= {"cli", "daemon", "errors", "timestamps"}
     finally:
         imported("--home", home, "daemon", "stop")
 

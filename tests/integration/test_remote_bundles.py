@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from bench import Bench
 
-from kernel.errors import LaunchError
+from kernel.errors import LaunchError, QuarantinedError
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -65,9 +65,11 @@ def test_a_server_that_has_gone_costs_no_start_and_quarantines_on_first_use(
     assert quarantine["code"] == "bundle-missing"
     assert quarantine["path"].startswith("http://127.0.0.1:")
     (bench.directory / "elsewhere").rename(bench.directory / "c1.bundle")
+    with pytest.raises(QuarantinedError, match="bundle-missing"):
+        pending.result()
     bench.run(bench.kernel.repair_subcluster(launched["subclusterId"]))
-    bench.run_until(pending.done)
-    assert pending.result().body == "#1"
+    bench.run_until(lambda: bench.rows("deliveries") == 0)
+    assert bench.send(launched["rootKref"], "increment") == 2, "the message that was queued has been delivered"
 
 
 def test_a_missing_page_fails_the_launch_with_its_url(bench: Bench, server: http.server.ThreadingHTTPServer) -> None:

@@ -178,6 +178,8 @@ class Daemon:
                     step()
         except Exception as error:  # noqa: BLE001 (a fatal is told, whatever it is)
             self.fatal(error)
+            if self.phase_now != "lock":  # the lock is ours, and so is the pid file
+                (self.home / "pid").unlink(missing_ok=True)
             sys.exit(1)
         self.tell(ready=True, degraded=[f"s{n} ({e})" for n, e in self.bad.items()])
         os.close(self.status)
@@ -223,7 +225,12 @@ class Daemon:
             return [f"s{number}", f"root{number}"]
         if method == "list":
             rows = self.store.execute("SELECT id FROM sub").fetchall()
-            return [[f"s{n}", "quarantined" if n in self.bad else "running", str(self.bad.get(n, ""))] for (n,) in rows]
+            return [
+                [f"s{n}", "quarantined", str(self.bad[n]), self.bad[n].code]
+                if n in self.bad
+                else [f"s{n}", "running", "", None]
+                for (n,) in rows
+            ]
         if method == "probe":
             number = int(params.removeprefix("root"))
             if number in self.bad:

@@ -51,9 +51,7 @@ class LittleDriver:
         outcome = rpc.call(self.socket(home), "list", None, timeout=timeout)
         if not outcome.ok:
             return outcome
-        return Outcome(
-            True, outcome.text, outcome.seconds, [Listed(i, state, text) for i, state, text in outcome.value]
-        )
+        return Outcome(True, outcome.text, outcome.seconds, [Listed(*entry) for entry in outcome.value])
 
     def probe(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
         return rpc.call(self.socket(home), "probe", subcluster.root, timeout=timeout)

@@ -13,7 +13,7 @@ from freezegun import freeze_time
 from kernel.daemon import log as module
 from kernel.daemon.log import DaemonLog, append_record, parse_line, read_records, render_line, tail
 from kernel.errors import LogError, StoreCorruptError
-from kernel.events import timestamp
+from kernel.timestamps import timestamp
 
 
 @pytest.fixture
