@@ -21,6 +21,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_ocap.reaper import Reaper
+
 pytest_plugins = ["pytester"]
 
 SETTLE_SECONDS = 2.0
@@ -33,13 +35,25 @@ def _no_settings_of_the_person_who_runs_the_tests(monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def _reaper() -> Iterator[Reaper]:
+    """Give the process that cleans up after this one, should this one be killed."""
+    from pytest_ocap.reaper import Reaper
+
+    reaper = Reaper()
+    yield reaper
+    reaper.close()
+
+
 @pytest.fixture
-def short_tmp() -> Iterator[Path]:
+def short_tmp(_reaper: Reaper) -> Iterator[Path]:
     """Give an empty folder with a path so short that sockets fit below it (AF_UNIX: 107 bytes).
 
     It is removed at the end, read-only parts too; the test fails when a process other than this one still uses it.
+    Should pytest be killed, the folder goes all the same, and so do the processes that use it.
     """
     folder = Path(tempfile.mkdtemp(prefix="oc-", dir="/tmp"))
+    _reaper.watch(folder)
     try:
         yield folder
         users = _wait_until_unused(folder)
@@ -47,6 +61,7 @@ def short_tmp() -> Iterator[Path]:
             _end(pid)
     finally:
         _remove(folder)
+        _reaper.forget(folder)
     if users:
         pytest.fail(f"left behind in {folder}: " + "; ".join(f"pid {pid}: {what}" for pid, what in users.items()))
 

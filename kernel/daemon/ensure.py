@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["DaemonState", "StopReport", "daemon_status", "ensure_daemon", "stop_daemon"]
 
 #: How long a process may be stopped (SIGSTOP, a debugger) before its start counts as hung, in seconds.
-STOPPED_PATIENCE = 0.5
+STOPPED_PATIENCE = 0.3
 
 #: How long a lock whose text names nobody, or a ready daemon without a socket, may be a passing state, in seconds.
 SETTLING = 1.0

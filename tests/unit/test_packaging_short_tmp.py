@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,34 @@ def test_a_process_left_in_it_fails_the_test_and_is_ended(project: pytest.Pytest
     result = project.runpytest_inprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*left behind in /tmp/oc-*: pid *"])
+
+
+def test_it_goes_with_all_that_uses_it_when_pytest_is_killed(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    project.makepyfile(
+        """
+        import os, pathlib, signal, subprocess, sys
+
+        def test_it(short_tmp):
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=short_tmp)
+            pathlib.Path("seen.txt").write_text(f"{child.pid} {short_tmp}")
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    result = project.runpytest_subprocess("-p", "no:cacheprovider")
+    assert result.ret == -signal.SIGKILL
+    pid, folder = (project.path / "seen.txt").read_text().split(maxsplit=1)
+    deadline = time.monotonic() + 20.0
+    while Path(folder).exists() or is_alive(int(pid)):
+        assert time.monotonic() < deadline, f"{folder} or pid {pid} is still there"
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
