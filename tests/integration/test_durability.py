@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import textwrap
 import threading
 from pathlib import Path
 from typing import Any
+
+from bench import COUNTER
 
 from kernel.bundle import build_bundle
 from kernel.daemon.client import Client
@@ -14,27 +17,9 @@ from kernel.daemon.ensure import ensure_daemon, stop_daemon
 from kernel.daemon.home import Home
 from kernel.errors import OcapError
 
-COUNTER = """
-from kernel.vat import Exo
-
-class Counter(Exo):
-    def __init__(self, baggage):
-        self.baggage = baggage
-
-    def increment(self) -> int:
-        self.baggage["count"] = self.baggage.get("count", 0) + 1
-        return self.baggage["count"]
-
-    def read(self) -> int:
-        return self.baggage.get("count", 0)
-
-def build_root_object(vat_powers, parameters, baggage):
-    return Counter(baggage)
-"""
-
 
 def launch_counter(home: Home, folder: Path) -> str:
-    (folder / "counter.py").write_text(COUNTER)
+    (folder / "counter.py").write_text(textwrap.dedent(COUNTER))
     bundle = folder / "counter.bundle"
     bundle.write_bytes(build_bundle(str(folder / "counter.py")))
     with Client(home.socket) as client:
