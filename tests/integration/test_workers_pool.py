@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from workerbench import DEADLINE_SECONDS, ECHO, Bench
+from workerbench import DEADLINE_SECONDS, ECHO, Bench, children_of_the_pool
 
 from kernel.errors import ConfinementError
 from kernel.events import NullLog
@@ -25,7 +25,7 @@ def bench() -> Iterator[Bench]:
     made = Bench()
     yield made
     made.close()
-    assert psutil.Process().children() == []
+    assert children_of_the_pool() == []
 
 
 def is_gone(pid: int) -> bool:
@@ -44,7 +44,7 @@ def wait_until_gone(pid: int) -> None:
 
 
 def template_of(bench: Bench) -> psutil.Process:
-    [template] = psutil.Process().children()
+    [template] = children_of_the_pool()
     return template
 
 
@@ -343,7 +343,7 @@ def test_closing_ends_a_vat_that_loops_for_ever(bench: Bench) -> None:
 def test_closing_a_pool_that_was_never_used_starts_nothing() -> None:
     bench = Bench()
     bench.close()
-    assert psutil.Process().children() == []
+    assert children_of_the_pool() == []
 
 
 def test_no_descriptor_is_left_open(bench: Bench) -> None:
@@ -423,7 +423,7 @@ def test_where_confinement_is_required_and_turns_out_to_be_missing_there_is_no_p
             WorkerPool(loop, NullLog(), require_confinement=True)
         assert reason in caught.value.message
         assert caught.value.remedy
-        assert psutil.Process().children() == []
+        assert children_of_the_pool() == []
     finally:
         loop.close()
 
