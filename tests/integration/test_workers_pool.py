@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from workerbench import DEADLINE_SECONDS, ECHO, Bench, children_of_the_pool
+from workerbench import DEADLINE_SECONDS, ECHO, Bench, children_of_the_pool, remember_others
 
 from kernel.errors import ConfinementError
 from kernel.events import NullLog
@@ -18,6 +18,11 @@ from kernel.workers import Confinement, Limits, WorkerPool, launch, pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _others_are_remembered() -> None:
+    remember_others()
 
 
 @pytest.fixture

@@ -74,7 +74,15 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def sleepers(home: Path) -> list[psutil.Process]:
-    return [process for process in processes.using(home) if process.name() == "sleep"]
+    return [process for process in processes.using(home) if name_of(process) == "sleep"]
+
+
+def name_of(process: psutil.Process) -> str | None:
+    """Give a process's name; None for one that has ended since it was found."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")

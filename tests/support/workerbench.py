@@ -29,11 +29,22 @@ ECHO = """
 """
 
 
-def children_of_the_pool() -> list[psutil.Process]:
-    """Give this process's children but for the one that cleans up after the tests."""
+_OTHERS: set[int] = set()
+
+
+def remember_others() -> None:
+    """Note the children that this process has for other reasons, before a pool is made."""
     import psutil
 
-    return [child for child in psutil.Process().children() if not any("reaper" in word for word in child.cmdline())]
+    _OTHERS.clear()
+    _OTHERS.update(child.pid for child in psutil.Process().children())
+
+
+def children_of_the_pool() -> list[psutil.Process]:
+    """Give this process's children, zombies too, but for those it had before."""
+    import psutil
+
+    return [child for child in psutil.Process().children() if child.pid not in _OTHERS]
 
 
 class Bench:
