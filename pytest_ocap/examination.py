@@ -110,11 +110,21 @@ def prove(fault: Fault) -> str:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A scenario as the harness runs it: a body, what it needs, and every check that one of its variants can make."""
+    """A scenario as the harness runs it.
+
+    Attributes:
+        name: Its name, which is its marker's too.
+        edition: The edition in which it appeared.
+        needs: The capabilities without which it cannot be run.
+        checks: Every check that one of its variants can make, each with what it requires, in words.
+        body: What is done.
+        supported: Says why a variant cannot be run with a driver.
+    """
 
     name: str
+    edition: str
     needs: frozenset[Capability]
-    checks: tuple[str, ...]
+    checks: Mapping[str, str]
     body: Callable[..., None]
     supported: Callable[..., str | None]
 
@@ -161,18 +171,20 @@ def _always(_driver: KernelDriver, **_parameters: Any) -> str | None:
 
 
 def scenario(
-    *needs: Capability, checks: tuple[str, ...], supported: Callable[..., str | None] = _always
+    *needs: Capability, edition: str, checks: Mapping[str, str], supported: Callable[..., str | None] = _always
 ) -> Callable[[Callable[..., None]], Scenario]:
     """Make a scenario of a function ``(examination, driver, home, *, store=None, **parameters)``.
 
     Args:
         needs: The capabilities without which it cannot be run.
-        checks: Every check that one of its variants makes.
+        edition: The edition in which it appears, one of :data:`pytest_ocap.editions.EDITIONS`.
+        checks: Every check that one of its variants makes, each with what it requires, in words: one sentence without
+            a capital or a full stop, which reports show beside a check that did not pass.
         supported: Says for a driver and the scenario's parameters why that variant cannot be run; ``None`` when it can.
     """
 
     def make(body: Callable[..., None]) -> Scenario:
-        return Scenario(body.__name__, frozenset(needs), checks, body, supported)
+        return Scenario(body.__name__, edition, frozenset(needs), checks, body, supported)
 
     return make
 

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-EDITION = "2026.1"
-"""The edition of the scenarios in this release."""
-
 
 class Finding(enum.StrEnum):
     """What can be said of a check, and of a scenario."""

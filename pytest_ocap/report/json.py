@@ -11,7 +11,7 @@ import os
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from pytest_ocap.verdict import EDITION
+from pytest_ocap.editions import EDITION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

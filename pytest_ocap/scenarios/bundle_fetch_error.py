@@ -34,16 +34,17 @@ BARE_ERRNO = re.compile(r"^\s*(?:\[Errno \d+\]|(?:errno|code)?\s*\d+|E[A-Z]{3,})
 @scenario(
     Capability.FETCH,
     Capability.LAUNCH,
-    checks=(
-        "refused",
-        "quickly",
-        "typed",
-        "names-path",
-        "not-bare-errno",
-        "no-masked-text",
-        "rolled-back",
-        "still-answers",
-    ),
+    edition="2026.1",
+    checks={
+        "refused": "the fetch fails, and its client comes back by itself",
+        "quickly": "the error comes within 5 s, whatever stands at the path",
+        "typed": "the error has a stable code of its own",
+        "names-path": "the message has the path that was looked for",
+        "not-bare-errno": "the message is more than an errno",
+        "no-masked-text": "the message is not lost behind an object's name",
+        "rolled-back": "the subclusters are those from before",
+        "still-answers": "the daemon goes on answering",
+    },
 )
 def bundle_fetch_error(
     examination: Examination,

@@ -48,6 +48,9 @@ SPEAKING_FIELDS = ("message", "msg", "error", "cause", "reason")
 UNTYPED = frozenset({"", "internal-error", "error", "unknown"})
 """Codes that tell nothing."""
 
+NOTHING_LEFT = "no process is left, no file of the home is locked, nobody listens on the socket, no pid file lies there"
+"""What the check ``nothing-left`` requires (:func:`check_nothing_left`)."""
+
 DATABASE_LOCKED = re.compile(r"database (?:table )?is locked|SQLITE_BUSY", re.IGNORECASE)
 
 

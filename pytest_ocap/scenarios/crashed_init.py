@@ -12,6 +12,7 @@ from pytest_ocap.faults.starts import InterruptedStart
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
 from pytest_ocap.scenarios.contracts import (
     DATABASE_LOCKED,
+    NOTHING_LEFT,
     check_answers,
     check_nothing_left,
     locked_files,
@@ -46,22 +47,23 @@ def _supported(driver: KernelDriver, *, phase: str = "restore", **_: Any) -> str
 
 @scenario(
     Capability.PHASES,
-    checks=(
-        "crash-reported",
-        "names-pid",
-        "names-phase",
-        "says-what-to-do",
-        "within-budget",
-        "pid-file-early",
-        "lock-held-early",
-        "forced-stop-clears",
-        "not-database-is-locked",
-        "recovers",
-        "ping",
-        "healthy-answer",
-        "state-kept",
-        "nothing-left",
-    ),
+    edition="2026.1",
+    checks={
+        "crash-reported": "the client of the killed start says that it failed, by itself",
+        "names-pid": "the client of the next start names the pid of the daemon that hangs",
+        "names-phase": "the client names the phase in which the start was interrupted",
+        "says-what-to-do": "the client of the next start says what to do about the daemon that hangs",
+        "within-budget": "the client of the next start is back within 6 s after its own time-out",
+        "pid-file-early": "the pid file holds the daemon's pid as soon as the lock is taken",
+        "lock-held-early": "a file of the home is locked from then on",
+        "forced-stop-clears": "a forced stop ends the daemon that hangs",
+        "not-database-is-locked": "nobody is told that a database is locked",
+        "recovers": "the next start is ready, within its budget",
+        "ping": "a ping is answered",
+        "healthy-answer": "every subcluster answers",
+        "state-kept": "every subcluster goes on where it was",
+        "nothing-left": NOTHING_LEFT,
+    },
     supported=_supported,
 )
 def crashed_init(

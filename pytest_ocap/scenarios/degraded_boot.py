@@ -8,7 +8,7 @@ from pytest_ocap import processes
 from pytest_ocap.driver import Capability, Subcluster, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, bundles_of
-from pytest_ocap.scenarios.contracts import check_answers, check_nothing_left, state_checks, store_of
+from pytest_ocap.scenarios.contracts import NOTHING_LEFT, check_answers, check_nothing_left, state_checks, store_of
 from pytest_ocap.scenarios.missing_bundle import break_bundles, choose
 
 if TYPE_CHECKING:
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 @scenario(
     Capability.LAUNCH,
     Capability.PROBE,
-    checks=(
-        "boots",
-        "says-degraded",
-        "ping",
-        "old-vats-answer",
-        "state-kept",
-        "new-launches",
-        "new-answers",
-        "stop-is-clean",
-        "nothing-left",
-    ),
+    edition="2026.1",
+    checks={
+        "boots": "the start is ready, within its budget",
+        "says-degraded": "the start's client names the subcluster that was set aside",
+        "ping": "a ping is answered",
+        "old-vats-answer": "every healthy subcluster answers",
+        "state-kept": "every healthy subcluster goes on where it was",
+        "new-launches": "a new subcluster can be launched",
+        "new-answers": "the new subcluster answers",
+        "stop-is-clean": "the stop's client says that it succeeded, within 10 s",
+        "nothing-left": NOTHING_LEFT,
+    },
 )
 def degraded_boot(
     examination: Examination, driver: KernelDriver, home: Path, *, store: PersistedStore | None = None

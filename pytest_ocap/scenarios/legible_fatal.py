@@ -10,6 +10,7 @@ from pytest_ocap.examination import scenario
 from pytest_ocap.faults.startup import START_FAULTS
 from pytest_ocap.logs import LogMark
 from pytest_ocap.scenarios.contracts import (
+    NOTHING_LEFT,
     check_nothing_left,
     fatal_seconds,
     masked,
@@ -33,17 +34,18 @@ def _supported(driver: KernelDriver, *, cause: str = "store-corrupt", **_: Any) 
 
 
 @scenario(
-    checks=(
-        "fails-fast",
-        "client-names-cause",
-        "client-names-path",
-        "log-names-cause",
-        "one-fatal-record",
-        "no-masked-text",
-        "left-alone",
-        "nothing-left",
-        "starts-when-mended",
-    ),
+    edition="2026.1",
+    checks={
+        "fails-fast": "the start fails by itself, within 5 s",
+        "client-names-cause": "the client says what is wrong",
+        "client-names-path": "the client names the path with which something is wrong",
+        "log-names-cause": "a fatal record of the log has both the cause and the path",
+        "one-fatal-record": "the log has exactly one fatal record",
+        "no-masked-text": "no message is lost behind an object's name",
+        "left-alone": "what stands at that path is not touched",
+        "nothing-left": NOTHING_LEFT,
+        "starts-when-mended": "with the fault taken away, the next start is ready",
+    },
     supported=_supported,
 )
 def legible_fatal(

@@ -45,19 +45,20 @@ def break_bundles(subclusters: Sequence[Subcluster], how: str) -> tuple[tuple[Bu
 @scenario(
     Capability.LAUNCH,
     Capability.PROBE,
-    checks=(
-        "boots",
-        "ping",
-        "healthy-answer",
-        "state-kept",
-        "reported-quarantined",
-        "cause-legible",
-        "record-kept",
-        "warned-once",
-        "warning-names-subcluster-and-bundle",
-        "repaired-on-return",
-        "repaired-state-kept",
-    ),
+    edition="2026.1",
+    checks={
+        "boots": "the start is ready, within its budget",
+        "ping": "a ping is answered",
+        "healthy-answer": "every subcluster whose bundle is there answers",
+        "state-kept": "every subcluster whose bundle is there goes on where it was",
+        "reported-quarantined": "every subcluster whose bundle is not there is listed as quarantined",
+        "cause-legible": "the listing names the bundle that is not there, with a code of its own",
+        "record-kept": "every subcluster is still listed",
+        "warned-once": "the log has exactly one warning for each bundle that is not there",
+        "warning-names-subcluster-and-bundle": "that warning names both the subcluster and its bundle",
+        "repaired-on-return": "once its bundle is back, a subcluster answers after the next start",
+        "repaired-state-kept": "it goes on where it was",
+    },
 )
 def missing_bundle(
     examination: Examination,

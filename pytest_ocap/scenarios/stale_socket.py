@@ -11,6 +11,7 @@ from pytest_ocap.examination import scenario
 from pytest_ocap.faults.sockets import SOCKET_FAULTS, LiveListener, SomebodysData
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
 from pytest_ocap.scenarios.contracts import (
+    NOTHING_LEFT,
     check_answers,
     check_nothing_left,
     fatal_seconds,
@@ -27,12 +28,32 @@ if TYPE_CHECKING:
     from pytest_ocap.faults.sockets import SocketFault
 
 
-REPLACED = ("boots", "ping", "healthy-answer", "state-kept", "stop-is-clean", "nothing-left")
-REFUSED = ("refused", "quickly", "names-path", "names-owner", "left-alone", "nothing-left", "starts-when-free")
-EITHER = ("replaced-or-refused", "nothing-lost", "nothing-left", "starts-when-free")
+REPLACED = {
+    "boots": "the start replaces what a dead daemon has left and is ready, within its budget",
+    "ping": "a ping is answered",
+    "healthy-answer": "every subcluster answers",
+    "state-kept": "every subcluster goes on where it was",
+    "stop-is-clean": "the stop's client says that it succeeded, within 10 s",
+    "nothing-left": NOTHING_LEFT,
+}
+REFUSED = {
+    "refused": "the start fails",
+    "quickly": "it fails by itself, within 5 s",
+    "names-path": "its client names the path of the socket",
+    "names-owner": "its client names the pid of the process that listens there",
+    "left-alone": "the other process still listens there and answers",
+    "nothing-left": NOTHING_LEFT,
+    "starts-when-free": "with the path free again, the next start is ready",
+}
+EITHER = {
+    "replaced-or-refused": "the start is ready and a ping is answered; or it fails within 5 s and names the path",
+    "nothing-lost": "what stood at the path is still somewhere in its directory, unchanged",
+    "nothing-left": NOTHING_LEFT,
+    "starts-when-free": "with the path free again, the next start is ready",
+}
 
 
-@scenario(Capability.SOCKET, checks=(*dict.fromkeys((*REPLACED, *REFUSED, *EITHER)),))
+@scenario(Capability.SOCKET, edition="2026.1", checks=REPLACED | REFUSED | EITHER)
 def stale_socket(
     examination: Examination,
     driver: KernelDriver,

@@ -11,6 +11,7 @@ import pytest
 
 import pytest_ocap
 from pytest_ocap.driver import Capability
+from pytest_ocap.editions import EDITIONS
 from pytest_ocap.faults.bundles import BUNDLE_FAULTS
 from pytest_ocap.faults.sockets import SOCKET_FAULTS
 from pytest_ocap.faults.startup import START_FAULTS
@@ -49,6 +50,15 @@ def test_a_scenario_makes_the_checks_that_it_declares(name: str) -> None:
     source = SOURCE[PACKAGE / "scenarios" / f"{name}.py"] + SOURCE[PACKAGE / "scenarios" / "contracts.py"]
     for check in SCENARIOS[name].checks:
         assert len(re.findall(rf'"{re.escape(check)}"', source)) >= 2, f"{check} is declared and not made"
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_says_its_edition_and_what_each_check_requires(name: str) -> None:
+    assert SCENARIOS[name].edition in EDITIONS
+    for check, expected in SCENARIOS[name].checks.items():
+        assert len(expected.split()) >= 3, f"{check}: {expected!r} says nothing"
+        assert expected[0].islower(), f"{check}: {expected!r} is shown in the middle of a line"
+        assert not expected.endswith("."), f"{check}: {expected!r} is shown in the middle of a line"
 
 
 @pytest.mark.parametrize("capability", Capability)

@@ -50,7 +50,7 @@ class Armed:
 
 def judge(body: Any, *needs: Capability) -> Verdict:
     driver: KernelDriver = Mute()  # type: ignore[assignment]  # what it lacks is not reached
-    return scenario(*needs, checks=("one", "two"))(body)(driver, HOME)
+    return scenario(*needs, edition="2026.1", checks={"one": "one holds", "two": "two holds"})(body)(driver, HOME)
 
 
 def test_a_scenario_passes_when_every_promised_check_held() -> None:
