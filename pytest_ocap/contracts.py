@@ -6,7 +6,6 @@ a verdict is about the daemon and not about what the test did to it.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from pytest_ocap import markers, session
 from pytest_ocap.driver import PLAIN, Capability, has, lacks
 from pytest_ocap.examination import scenario_id
 from pytest_ocap.options import driver_of
-from pytest_ocap.report.collector import ANNOUNCEMENT, PROPERTY
+from pytest_ocap.report import transport
 from pytest_ocap.scenarios import SCENARIOS
 from pytest_ocap.scenarios.bundle_fetch_error import fault_of
 from pytest_ocap.situation import subclusters
@@ -54,13 +53,12 @@ def admit(item: pytest.Item, driver: KernelDriver) -> None:
         markers.check_phase(wish, tuple(driver.phases), item.nodeid)
         if name in SCENARIOS:
             scenario = SCENARIOS[name]
-            item.user_properties.append((ANNOUNCEMENT, scenario_id(scenario, wish.values)))
+            transport.announce(item, scenario_id(scenario, wish.values))
             reason = lacks(driver, scenario.needs) or scenario.supported(driver, **wish.values)
             if reason:
                 reasons.append(reason)
-                record(
-                    item, lone_finding(scenario_id(scenario, wish.values), Finding.UNSUPPORTED, "capability", reason)
-                )
+                found = lone_finding(scenario_id(scenario, wish.values), Finding.UNSUPPORTED, "capability", reason)
+                transport.record(item, found)
         elif wish.values.get("subclusters") and not has(driver, Capability.LAUNCH):
             reasons.append(str(lacks(driver, {Capability.LAUNCH})))
     for fixture, needs in FIXTURE_NEEDS.items():
@@ -88,18 +86,13 @@ def check_beside(item: pytest.Item) -> None:
             item.add_report_section("call", f"ocap contract of {verdict.id}", verdict.explain())
 
 
-def record(item: pytest.Item, verdict: Verdict) -> None:
-    """Let a verdict travel with the test's report."""
-    item.user_properties.append((PROPERTY, json.dumps(verdict.to_json())))
-
-
 def _judge(item: pytest.Item) -> list[Verdict]:
     session.release(item)
     verdicts = []
     for name, wish in item.stash[session.wishes_key].items():
         if name in SCENARIOS:
             verdict = _run(item, SCENARIOS[name], wish.values)
-            record(item, verdict)
+            transport.record(item, verdict)
             verdicts.append(verdict)
     return verdicts
 

@@ -26,6 +26,7 @@ from pytest_ocap.fixtures import (
     ocap_stale_socket,
     ocap_store,
 )
+from pytest_ocap.report import transport
 from pytest_ocap.report.collector import Collector
 
 if TYPE_CHECKING:
@@ -127,3 +128,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         raise
     contracts.check(item)
     return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let verdicts travel with the report of their test."""
+    report = yield
+    transport.load(item, report)
+    return report

@@ -6,21 +6,15 @@ the report as *harness-broken*.  Light: registered in every run, and silent in o
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ocap.options import driver_of, report_path
+from pytest_ocap.report import transport
 
 if TYPE_CHECKING:
     from pytest_ocap.verdict import Verdict
-
-PROPERTY = "ocap_verdict"
-"""The user property in which a verdict travels with its test's report, and which JUnit files show."""
-
-ANNOUNCEMENT = "ocap_scenario"
-"""The user property in which a test says which scenario it is about to judge."""
 
 
 class Collector:
@@ -34,16 +28,15 @@ class Collector:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the verdicts of a test that was called, or that was not called at all."""
         if report.when == "setup" and report.passed:
-            announced = [str(value) for name, value in report.user_properties if name == ANNOUNCEMENT]
+            announced = transport.announced(report)
             if announced:
                 self._announced[report.nodeid] = announced
         elif report.when in ("setup", "call"):
             self._announced.pop(report.nodeid, None)
-            for name, value in report.user_properties:
-                if name == PROPERTY:
-                    from pytest_ocap.verdict import Verdict
+            for data in transport.carried(report):
+                from pytest_ocap.verdict import Verdict
 
-                    self.verdicts.append(Verdict.from_json(json.loads(str(value))))
+                self.verdicts.append(Verdict.from_json(data))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:

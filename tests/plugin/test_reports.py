@@ -8,8 +8,12 @@ import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import psutil
+
+from pytest_ocap.editions import EDITION
+from pytest_ocap.report import transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +77,36 @@ def test_a_crashed_worker_is_in_the_report(project: Project, homes_left: Callabl
     found = {entry["id"]: entry["verdict"] for entry in report["scenarios"]}
     assert found == {"stale_socket[dead]": "passed", "degraded_boot": "harness-broken"}
     wait_until(lambda: not homes_left())
+
+
+def test_junit_shows_properties_that_a_person_can_use_and_not_the_whole_verdict(project: Project) -> None:
+    project.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.degraded_boot
+        @pytest.mark.stale_socket(kind="live")
+        def test_it(): ...
+
+        @pytest.mark.crashed_init
+        def test_skipped(): ...
+        """
+    )
+    project.environment(LITTLE_DEFECT="unlinks-live", LITTLE_LACKS="phases")
+    project.run("--junitxml", "junit.xml", "-n", "1")
+    cases = ET.parse(project.pytester.path / "junit.xml").iter("testcase")
+    shown = {
+        case.get("name"): [(line.attrib["name"], line.attrib["value"]) for line in case.iter("property")]
+        for case in cases
+    }
+    size = len(transport.PROPERTIES)
+    assert [name for name, _ in shown["test_it"]] == 2 * list(transport.PROPERTIES)
+    live, degraded = dict(shown["test_it"][:size]), dict(shown["test_it"][size:])
+    assert (live["ocap_scenario"], live["ocap_verdict"]) == ("stale_socket[live]", "failed")
+    assert "left-alone (failed)" in live["ocap_broken_checks"]
+    assert (degraded["ocap_scenario"], degraded["ocap_verdict"]) == ("degraded_boot", "passed")
+    assert (degraded["ocap_edition"], degraded["ocap_broken_checks"]) == (EDITION, "")
+    assert dict(shown["test_skipped"])["ocap_verdict"] == "unsupported"
 
 
 def test_a_report_that_cannot_be_written_harms_no_older_one(project: Project) -> None:
