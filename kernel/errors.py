@@ -9,6 +9,7 @@ This module knows nothing of the rest of the package and imports nothing heavy: 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar
 
 _MAX_CAUSES = 16
+
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""The ``errno`` values that say that the machine, or this process, has too little left."""
 
 
 class OcapError(Exception):
@@ -122,6 +126,16 @@ def cause_chain(error: BaseException) -> list[str]:
     return described
 
 
+def exhausted(what: str, error: OSError, **data: Any) -> ResourcesExhaustedError:
+    """Make the error of somebody for whom the system had too little left (``error.errno`` is one of ``EXHAUSTED``)."""
+    return ResourcesExhaustedError(
+        f"{what}: {error.strerror}",
+        remedy="Raise the daemon's limit of open files, processes or memory, or end what uses them up.",
+        errno=errno.errorcode.get(error.errno or 0, str(error.errno)),
+        **data,
+    )
+
+
 def to_record(error: BaseException) -> dict[str, Any]:
     """Give any exception as JSON data in the form of :meth:`OcapError.to_json`."""
     if isinstance(error, OcapError):
@@ -185,6 +199,12 @@ class QueryError(OcapError):
     """The query was refused: only single read-only statements are allowed."""
 
     code = "query-refused"
+
+
+class ResourcesExhaustedError(OcapError):
+    """The machine has no descriptor, process or memory left for this."""
+
+    code = "resources-exhausted"
 
 
 # --- bundles -------------------------------------------------------------------------------------------------------

@@ -12,11 +12,18 @@ import os
 import stat
 from typing import NamedTuple
 
-from kernel.errors import BundleMissingError, BundleTooLargeError, BundleUnreadableError, BundleUrlError
+from kernel.errors import (
+    EXHAUSTED,
+    BundleMissingError,
+    BundleTooLargeError,
+    BundleUnreadableError,
+    BundleUrlError,
+    exhausted,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kernel.errors import BundleError
+    from kernel.errors import OcapError
 
 _READ_ATTEMPTS = 3
 _CHUNK = 1024 * 1024
@@ -63,6 +70,7 @@ def read_file(path: str, spec: str, limit: int) -> tuple[bytes, Fingerprint]:
             read, reading failed, or it would not hold still.
         BundleTooLargeError: It is larger than ``limit``; found out without reading it where its size is known.
         BundleUrlError: The path is longer than the system's limit.
+        ResourcesExhaustedError: The system has no descriptor or memory left, which is no fault of the file.
     """
     for _ in range(_READ_ATTEMPTS):
         descriptor, before = _open(path, spec, limit)
@@ -138,9 +146,9 @@ def _too_large(path: str, spec: str, size: str, limit: int) -> BundleTooLargeErr
     )
 
 
-def _cannot_read(path: str, spec: str, error: OSError) -> BundleError:
+def _cannot_read(path: str, spec: str, error: OSError) -> OcapError:
     """Turn what the operating system said of a path into an error that a reader can act on."""
-    kind: type[BundleError] = BundleUnreadableError
+    kind: type[OcapError] = BundleUnreadableError
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         kind, problem, remedy = BundleMissingError, _why_missing(path), "Put the bundle there, or correct its URL."
     elif error.errno == errno.ENAMETOOLONG:
@@ -152,9 +160,8 @@ def _cannot_read(path: str, spec: str, error: OSError) -> BundleError:
     elif error.errno in (errno.EACCES, errno.EPERM):
         problem = _why_forbidden(path)
         remedy = f"Let uid {os.geteuid()}, which the daemon runs as, read the file and search its directories."
-    elif error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-        problem = f"cannot be opened: {error.strerror}"
-        remedy = "Raise the daemon's limit of open files or of memory."
+    elif error.errno in EXHAUSTED:
+        return exhausted(f"{path} cannot be opened", error, path=path, bundleSpec=spec)
     else:
         problem = f"cannot be read: {error.strerror}"
         remedy = "Check the disk and the file system that hold the file."

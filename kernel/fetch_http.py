@@ -15,13 +15,16 @@ import threading
 from urllib.parse import quote, urljoin, urlsplit
 
 from kernel.errors import (
+    EXHAUSTED,
     BundleError,
     BundleFetchError,
     BundleMissingError,
     BundleTimeoutError,
     BundleTooLargeError,
     BundleUrlError,
+    OcapError,
     describe,
+    exhausted,
 )
 from kernel.fetch_url import resolve_bundle_path
 
@@ -159,10 +162,12 @@ class _Transfer:
             raise self._fetch_error(f"{self.url} broke off after {self.received} of {expected} bytes")
         return b"".join(chunks)
 
-    def _failure(self, error: Exception) -> BundleError:
-        failure: BundleError
+    def _failure(self, error: Exception) -> OcapError:
+        failure: OcapError
         if isinstance(error, TimeoutError):
             failure = self.timed_out()
+        elif isinstance(error, OSError) and error.errno in EXHAUSTED:
+            failure = exhausted(f"{self.url} cannot be fetched", error, url=self.url, bundleSpec=self.spec)
         else:
             failure = self._fetch_error(f"{self.url} cannot be fetched: {_in_words(error)}")
         failure.__cause__ = error

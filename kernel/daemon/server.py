@@ -15,7 +15,7 @@ from kernel.daemon import rpc
 from kernel.daemon.client import peer_credentials
 from kernel.daemon.connection import Connection
 from kernel.daemon.fatal import render
-from kernel.errors import DaemonForeignError, NotRunningError, OcapError, RpcError, describe
+from kernel.errors import EXHAUSTED, DaemonForeignError, NotRunningError, OcapError, RpcError, describe, exhausted
 
 if TYPE_CHECKING:
     import socket
@@ -117,13 +117,13 @@ class Server:
         if error.errno in (errno.ECONNABORTED, errno.EINTR, errno.EPROTO):
             return  # that client has gone again
         self._log.warning("rpc.accept_failed", error=describe(error), connections=len(self._connections))
-        if error.errno in (errno.EMFILE, errno.ENFILE) and self._spare >= 0:
+        if error.errno in EXHAUSTED and self._spare >= 0:
             os.close(self._spare)
             self._spare = -1
             try:
                 client, _address = self._listener.socket.accept()
                 client.setblocking(False)
-                _say_and_close(client, OcapError(f"The daemon has no descriptor left: {error.strerror}."))
+                _say_and_close(client, exhausted("The daemon cannot take one more connection", error))
             except OSError as again:
                 self._log.warning("rpc.accept_failed", error=describe(again), connections=len(self._connections))
             self._open_spare()

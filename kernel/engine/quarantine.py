@@ -19,6 +19,7 @@ from kernel.errors import (
     NotQuarantinedError,
     OcapError,
     RepairError,
+    ResourcesExhaustedError,
     StoreError,
     UsageError,
 )
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from kernel.store import Store
     from kernel.store.subclusters import SubclusterRecord
     from kernel.store.vats import BundleRecord
+
+
+_NOT_ITS_OWN = (StoreError, ConfigError, ResourcesExhaustedError)
+"""Why a repair may fail without a new cause for the quarantine: the store, the request, the machine."""
 
 
 class Quarantine:
@@ -198,7 +203,7 @@ class Quarantine:
             self._batch.commit()
         except OcapError as error:
             self._after_failed_repair(number, before, replaced, error)
-            if isinstance(error, (StoreError, ConfigError)):
+            if isinstance(error, _NOT_ITS_OWN):
                 raise
             raise RepairError(
                 f"subcluster {name} stays quarantined: {error.message}",
@@ -271,7 +276,7 @@ class Quarantine:
                     if bundle is not None:
                         self._store.vats.set_bundle(bundle)
             self._bundles.forget(number)
-        if not replaced and not isinstance(error, (StoreError, ConfigError)):
+        if not replaced and not isinstance(error, _NOT_ITS_OWN):
             self.impose(number, error, vat=error.data.get("vat"))
 
     def retry_starts(self) -> None:

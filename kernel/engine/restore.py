@@ -10,7 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kernel.engine.settlement import rejection
-from kernel.errors import DisconnectedError, OcapError, RecordCorruptError, StoreError, describe
+from kernel.errors import (
+    DisconnectedError,
+    OcapError,
+    RecordCorruptError,
+    ResourcesExhaustedError,
+    StoreError,
+    describe,
+)
 from kernel.refs import subcluster_id
 
 if TYPE_CHECKING:
@@ -138,6 +145,9 @@ class Restore:
                 self._bundles.check(vat.id, config.vats[vat.name], bundles.get(vat.id))
         except StoreError:
             raise
+        except ResourcesExhaustedError as error:
+            # The machine's trouble, not the subcluster's: it stays what it is, and its vats find out when they start.
+            self._log.warning("subcluster.unchecked", subclusterId=subcluster_id(record.id), error=error.to_json())
         except OcapError as error:
             self._quarantine.impose(record.id, error, vat=vat_name)
         except Exception as error:  # noqa: BLE001

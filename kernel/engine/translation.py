@@ -22,14 +22,14 @@ class Translation:
 
     def __init__(self, store: Store, vat_id: int, next_import: int) -> None:
         self._store = store
-        self._vat_id = vat_id
+        self.vat_id = vat_id
         self.next_import = next_import
         self._new: dict[Kref, str] = {}
         self._new_by_name: dict[str, Kref] = {}
 
     def to_vat(self, ref: Kref) -> str:
         """Give the vat's name for a reference, a new one if it has none."""
-        vref = self._new.get(ref) or self._store.references.vref_of(self._vat_id, ref)
+        vref = self._new.get(ref) or self._store.references.vref_of(self.vat_id, ref)
         if vref is None:
             vref = f"{'o' if ref.kind == 'object' else 'p'}-{self.next_import}"
             self.next_import += 1
@@ -44,7 +44,7 @@ class Translation:
     def store_new(self) -> None:
         """Put the names that this crank introduced into the c-list; call it inside the crank's unit."""
         for ref, vref in self._new.items():
-            self._store.references.insert_entry(self._vat_id, vref, ref)
+            self._store.references.insert_entry(self.vat_id, vref, ref)
 
     def to_kernel(self, vref: object) -> Kref:
         """Give what the vat means by a name; a name of its own that is new makes a new object or promise.
@@ -59,7 +59,7 @@ class Translation:
                 f"the vat named a reference {str(vref)[:80]!r}", remedy="Its code is broken."
             ) from error
         assert isinstance(vref, str)
-        known = self._new_by_name.get(vref) or self._store.references.ref_of(self._vat_id, vref)
+        known = self._new_by_name.get(vref) or self._store.references.ref_of(self.vat_id, vref)
         if known is not None:
             return known
         if not parsed.exported:
@@ -67,12 +67,12 @@ class Translation:
                 f"the vat named {vref}, a reference that it was not given", remedy="Its code is broken or hostile."
             )
         number = (
-            self._store.references.insert_object(self._vat_id)
+            self._store.references.insert_object(self.vat_id)
             if parsed.kind == "object"
-            else self._store.promises.insert(decider=self._vat_id)
+            else self._store.promises.insert(decider=self.vat_id)
         )
         ref = Kref(parsed.kind, number)
-        self._store.references.insert_entry(self._vat_id, vref, ref)
+        self._store.references.insert_entry(self.vat_id, vref, ref)
         return ref
 
     def all_to_kernel(self, vrefs: Sequence[object]) -> tuple[Kref, ...]:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kernel.errors import VatDiedError, VatInitError, VatInitTimeoutError, VatTimeoutError, describe
+from kernel.errors import (
+    ResourcesExhaustedError,
+    VatDiedError,
+    VatInitError,
+    VatInitTimeoutError,
+    VatTimeoutError,
+    describe,
+)
 from kernel.refs import vat_id as vat_name
 
 if TYPE_CHECKING:
@@ -33,8 +40,15 @@ def init_failed(vat: int, name: str, detail: dict[str, Any]) -> VatInitError:
     )
 
 
-def died_starting(vat: int, name: str, exit_: WorkerExit) -> VatInitError:
-    """The vat's worker ended while it was starting."""
+def died_starting(vat: int, name: str, exit_: WorkerExit) -> VatInitError | ResourcesExhaustedError:
+    """The vat's worker ended while it was starting, or there was none."""
+    if exit_.unavailable:
+        return ResourcesExhaustedError(
+            f"vat {vat_name(vat)} ({name}) has no worker: {exit_.reason}",
+            vat=name,
+            vatId=vat_name(vat),
+            remedy="Raise the daemon's limit of open files, processes or memory, or end what uses them up.",
+        )
     return VatInitError(
         f"the worker of vat {vat_name(vat)} ({name}) ended while it was starting: {exit_.reason}",
         vat=name,
@@ -52,6 +66,15 @@ def unforeseen(vat: int, name: str, error: Exception) -> VatInitError:
         vat=name,
         vatId=vat_name(vat),
         remedy="See the daemon's log.",
+    )
+
+
+def postponed(vat: int, error: ResourcesExhaustedError) -> ResourcesExhaustedError:
+    """The vat cannot be started now, for a reason that is not its own; its messages wait."""
+    return ResourcesExhaustedError(
+        f"{error.message}; the message is kept and delivered when vat {vat_name(vat)} can be started",
+        remedy=error.remedy,
+        **error.data,
     )
 
 

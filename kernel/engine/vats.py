@@ -12,12 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.engine import vat_failures as failures
 from kernel.engine.crank import Counters, Crank
+from kernel.engine.delivery import delivery_frame
 from kernel.engine.settlement import rejection
 from kernel.engine.starts import Starts
 from kernel.engine.translation import Translation
 from kernel.engine.vat_process import VatProcess
-from kernel.errors import NotFoundError, OcapError, StoreError, VatError, VatProtocolError, describe
-from kernel.refs import Kref
+from kernel.errors import (
+    NotFoundError,
+    OcapError,
+    ResourcesExhaustedError,
+    StoreError,
+    VatError,
+    VatProtocolError,
+    describe,
+)
 from kernel.refs import vat_id as vat_name
 
 if TYPE_CHECKING:
@@ -111,6 +119,7 @@ class Vats:
             BundleError: Its bundle cannot be had.
             VatInitError: Its code failed, or its worker ended.
             VatInitTimeoutError: It did not start in time.
+            ResourcesExhaustedError: The machine has too little left to start it now.
             NotFoundError: There is no such vat.
         """
         process = self._processes.get(vat_id)
@@ -166,8 +175,19 @@ class Vats:
         self.drop(process.vat_id, error)
         if isinstance(error, StoreError):
             self._store_failed(error)  # the store's trouble, not the vat's
+        elif isinstance(error, ResourcesExhaustedError):
+            self._postpone(process, error)  # and this is the machine's
         else:
             self.start_failed(process.vat_id, error)
+
+    def _postpone(self, process: VatProcess, error: ResourcesExhaustedError) -> None:
+        self._log.error("vat.start-postponed", vatId=vat_name(process.vat_id), vat=process.name, error=error.to_json())
+        try:
+            with self._batch.unit():
+                self._router.tell_who_waits_for(process.vat_id, failures.postponed(process.vat_id, error))
+        except StoreError:
+            return  # undone and reported by the batch, which has told them its own reason
+        self._run_later()
 
     # --- ending ---
 
@@ -228,34 +248,15 @@ class Vats:
                 self._begin_start(vat_id)
             except NotFoundError:
                 return  # terminated since it was poked; its deliveries went with it
-        elif delivery.kind == "notify":
-            self._deliver_notify(process, delivery)
         else:
-            self._deliver_message(process, delivery)
-
-    def _deliver_message(self, process: VatProcess, delivery: DeliveryRecord) -> None:
-        names = Translation(self._store, process.vat_id, process.next_import)
-        message = {
-            "target": names.to_vat(delivery.target),
-            "method": delivery.method,
-            "args": {"body": delivery.body, "slots": names.all_to_vat(self._store.deliveries.slots(delivery.id))},
-            "result": None if delivery.result is None else names.to_vat(Kref("promise", delivery.result)),
-        }
-        self._deliver(process, delivery, names, ["message", message])
-
-    def _deliver_notify(self, process: VatProcess, delivery: DeliveryRecord) -> None:
-        names = Translation(self._store, process.vat_id, process.next_import)
-        number = delivery.target.number
-        promise = self._store.promises.get(number)
-        vref = self._store.references.vref_of(process.vat_id, delivery.target)
-        if promise is None or vref is None or promise.body is None:
+            names = Translation(self._store, vat_id, process.next_import)
+            frame = delivery_frame(self._store, delivery, names)
+            if frame is not None:
+                self._deliver(process, delivery, names, frame)
+                return
             with self._batch.unit():  # the vat has forgotten the promise meanwhile: no news for it
                 self._store.deliveries.delete(delivery.id)
-            self.poke(process.vat_id)
-            return
-        value = {"body": promise.body, "slots": names.all_to_vat(self._store.promises.slots(number))}
-        resolution = [vref, promise.state == "rejected", value]
-        self._deliver(process, delivery, names, ["notify", {"resolutions": [resolution]}])
+            self.poke(vat_id)
 
     def _deliver(self, process: VatProcess, delivery: DeliveryRecord, names: Translation, frame: list[Any]) -> None:
         assert process.worker is not None

@@ -63,6 +63,7 @@ class Worker:
         self._reason: str | None = None
         self._wait_status: int | None = None
         self._process_gone = False
+        self._unavailable = False
         self._finished = False
 
     def send(self, frame: list[Any]) -> None:
@@ -116,6 +117,11 @@ class Worker:
             self._pool.end(self)  # a worker without its pipe is no use, and may be running still
         self._finish_if_gone()
 
+    def unavailable(self, reason: str) -> None:
+        """Take that there is no process for this worker, or none any more, for a reason that is not its own."""
+        self._unavailable = True
+        self.process_ended(None, reason)
+
     def process_ended(self, wait_status: int | None, reason: str | None = None) -> None:
         """Take how the process ended; ``wait_status`` as of ``waitpid``, None when nobody saw."""
         self._process_gone = True
@@ -135,7 +141,7 @@ class Worker:
             # Linux has killed it; elsewhere it may run on.  Its end of the socket is open, so the pid is still its own.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-        self.process_ended(None, reason)
+        self.unavailable(reason)
 
     def _note_exit(self, frame: list[Any]) -> None:
         reason = frame[1].get("reason") if len(frame) == 2 and isinstance(frame[1], dict) else None
@@ -153,7 +159,8 @@ class Worker:
             self._pool.loop.call_soon(self._tell_exit)
 
     def _tell_exit(self) -> None:
-        self.on_exit(_exit_of(self.pid, self._wait_status, self._reason))
+        exit_ = _exit_of(self.pid, self._wait_status, self._reason)
+        self.on_exit(exit_._replace(unavailable=self._unavailable))
 
 
 class WorkerPool:
@@ -211,7 +218,7 @@ class WorkerPool:
             template = self._running_template()
             ours, theirs = socket.socketpair()
         except OSError as error:
-            worker.process_ended(None, f"no worker process could be started: {error.strerror or error}")
+            worker.unavailable(f"no worker process could be started: {error.strerror or error}")
             return worker
         worker.attach(Channel(self.loop, ours, worker.hear, worker.stream_ended))
         template.write(["spawn", worker.number, name[:64], list(self._limits), self._require_confinement], theirs)
@@ -255,7 +262,7 @@ class WorkerPool:
         elif frame[0] == "exited":
             worker.process_ended(frame[2])
         else:
-            worker.process_ended(None, frame[2])
+            worker.unavailable(frame[2])
 
     def _note_confinement(self, confinement: Confinement) -> None:
         self._confinement = confinement

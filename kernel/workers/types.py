@@ -43,9 +43,12 @@ class WorkerExit(NamedTuple):
         status: Its exit status; None when a signal ended it, or nobody saw.
         signal: The name of the signal that ended it, as ``SIGKILL``.
         reason: One sentence for a person.
+        unavailable: Whether the machine could not give it a process, or took that away with all others: what the worker
+            was to run is not to blame.
     """
 
     pid: int | None
     status: int | None
     signal: str | None
     reason: str
+    unavailable: bool = False

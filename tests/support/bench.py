@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,8 +49,8 @@ class Bench:
         self.report: RestoreReport
         self.is_open = False
 
-    def open(self, **options: Any) -> RestoreReport:
-        """Start a kernel on the home."""
+    def open(self, during_restore: AbstractContextManager[None] | None = None, **options: Any) -> RestoreReport:
+        """Start a kernel on the home; what happens during its restore may be given."""
         self.loop = Loop()
         self.log = ListLog()
         self.store = Store.open(str(self.directory / "kernel.sqlite"))
@@ -61,7 +62,8 @@ class Bench:
             options=KernelOptions(**options),
         )
         self.is_open = True
-        self.report = self.kernel.restore()
+        with during_restore or nullcontext():
+            self.report = self.kernel.restore()
         self.kernel.open_channels()
         self.kernel.run()
         return self.report

@@ -31,6 +31,8 @@ from kernel.errors import (
     BundleUrlError,
     ConfigError,
     IntegrityError,
+    OcapError,
+    ResourcesExhaustedError,
     StoreFullError,
 )
 from kernel.fetch import BundleCache, Fingerprint, fetch_bundle, resolve_bundle_path, stat_bundle
@@ -49,9 +51,9 @@ def url(path: Path | str) -> str:
     return f"file://{path}"
 
 
-def failure(path: Path | str, kind: type[BundleError], **options: Any) -> BundleError:
+def failure(path: Path | str, kind: type[OcapError], **options: Any) -> OcapError:
     """Fetch what cannot be fetched, check what every such error has, and give it."""
-    with pytest.raises(BundleError) as caught:
+    with pytest.raises(OcapError) as caught:
         fetch_bundle(url(path), **options)
     error = caught.value
     assert type(error) is kind
@@ -242,7 +244,7 @@ def test_a_lack_of_descriptors_is_not_blamed_on_the_file(short_tmp: Path, monkey
     path.write_bytes(BUNDLE)
     with monkeypatch.context() as patch:
         patch.setattr("kernel.fetch_file.os.open", fail)
-        error = failure(path, BundleUnreadableError)
+        error = failure(path, ResourcesExhaustedError)
     assert error.remedy is not None
     assert "limit of open files" in error.remedy
 
