@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 from bench import Bench
+from sabotage import Saboteur
+
+from kernel.daemon.ensure import stop_daemon
+from kernel.daemon.home import Home
 
 
 @pytest.fixture
@@ -16,3 +20,17 @@ def bench(short_tmp: Path) -> Iterator[Bench]:
     bench.open()
     yield bench
     bench.close()
+
+
+@pytest.fixture
+def home(short_tmp: Path) -> Iterator[Home]:
+    """Give a home that does not exist yet; a daemon that was started on it is ended."""
+    home = Home(short_tmp / "h")
+    yield home
+    stop_daemon(home, force=True)
+
+
+@pytest.fixture
+def sabotage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Saboteur:
+    """Give what sabotages the daemons that the test starts."""
+    return Saboteur(tmp_path / "sabotage", monkeypatch)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from shells import OCAP, Shell, interruptible, shell_in
+from watching import eventually
 
 from kernel.daemon.lock import inspect_lock
 
@@ -257,10 +258,7 @@ def test_the_doctor_tells_what_a_killed_daemon_left_behind(shell: Shell) -> None
 
 
 def wait_until_not_running(shell: Shell) -> None:
-    deadline = time.monotonic() + 10
-    while inspect_lock(str(shell.home / "daemon.lock")).held:
-        assert time.monotonic() < deadline, "the daemon goes on"
-        time.sleep(0.01)
+    eventually(lambda: not inspect_lock(str(shell.home / "daemon.lock")).held, "the daemon goes on")
 
 
 def test_the_log_tells_of_a_quarantine_in_a_warning(shell: Shell) -> None:

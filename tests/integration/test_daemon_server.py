@@ -7,12 +7,12 @@ import os
 import resource
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from watching import eventually
 
 from kernel.daemon.client import Client
 from kernel.daemon.listening import listen
@@ -127,13 +127,6 @@ def raw(served: Served) -> Iterator[Raw]:
     client = Raw(served.path)
     yield client
     client.close()
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.005)
 
 
 def test_many_requests_on_one_connection_are_answered_by_id(served: Served, raw: Raw) -> None:

@@ -9,13 +9,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sabotage import Saboteur
+from watching import descriptors, eventually
 
 from kernel.daemon.client import Client
 from kernel.daemon.ensure import daemon_status, ensure_daemon, stop_daemon
@@ -29,31 +29,12 @@ PHASES = ["lock", "log", "store", "identity", "restore", "io", "listen", "ready"
 PATIENCE = 20.0
 
 
-@pytest.fixture
-def home(short_tmp: Path) -> Iterator[Home]:
-    home = Home(short_tmp / "h")
-    yield home
-    stop_daemon(home, force=True)
-
-
-@pytest.fixture
-def sabotage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Saboteur:
-    return Saboteur(tmp_path / "sabotage", monkeypatch)
-
-
 def records(home: Home, *, level: str | None = None, event: str | None = None) -> list[dict[str, Any]]:
     return [
         record
         for record in read_records(home.log)
         if level in (None, record["level"]) and event in (None, record["event"])
     ]
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.005)
 
 
 def failed_start(home: Home, kind: type[OcapError] = DaemonDiedError) -> OcapError:
@@ -86,7 +67,7 @@ def test_a_daemon_stands_on_its_own(home: Home) -> None:
     pid = ensure_daemon(home).pid
     assert os.getsid(pid) == pid
     assert os.readlink(f"/proc/{pid}/cwd") == "/"
-    targets = {int(fd): os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    targets = descriptors(pid)
     assert targets[0] == targets[1] == "/dev/null"
     assert targets[2] == home.log
     assert not [target for fd, target in targets.items() if target.startswith("pipe:")]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from sabotage import Saboteur
+from watching import eventually
 
 from kernel.daemon.client import Client
 from kernel.daemon.ensure import ensure_daemon, stop_daemon
@@ -21,25 +19,6 @@ from kernel.daemon.process import identify
 from kernel.errors import DaemonHungError
 
 PATIENCE = 20.0
-
-
-@pytest.fixture
-def home(short_tmp: Path) -> Iterator[Home]:
-    home = Home(short_tmp / "h")
-    yield home
-    stop_daemon(home, force=True)
-
-
-@pytest.fixture
-def sabotage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Saboteur:
-    return Saboteur(tmp_path / "sabotage", monkeypatch)
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.005)
 
 
 def assert_nothing_is_left(home: Home, pid: int) -> None:

@@ -11,13 +11,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from freezegun import freeze_time
 from sabotage import Saboteur
+from watching import eventually
 
 from kernel.bundle import build_bundle
 from kernel.daemon.client import Client
@@ -38,25 +38,6 @@ from kernel.errors import (
 
 PATIENCE = 30.0
 COUNTER = Path(__file__).parents[2] / "examples" / "vats" / "counter.py"
-
-
-@pytest.fixture
-def home(short_tmp: Path) -> Iterator[Home]:
-    home = Home(short_tmp / "h")
-    yield home
-    stop_daemon(home, force=True)
-
-
-@pytest.fixture
-def sabotage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Saboteur:
-    return Saboteur(tmp_path / "sabotage", monkeypatch)
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.005)
 
 
 def starts(home: Home) -> int:

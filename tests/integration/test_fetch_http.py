@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from watching import eventually
 
 from kernel.bundle import Module, render_bundle, sri
 from kernel.errors import (
@@ -383,10 +384,10 @@ def test_a_transfer_given_up_before_it_was_connected_asks_for_nothing(
 
 def wait_until_no_fetch_is_left() -> None:
     """Wait until the thread of a transfer that was given up has ended."""
-    deadline = time.monotonic() + 10
-    while any(thread.name == "bundle-fetch" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline, "a transfer that was given up still runs"
-        time.sleep(0.01)
+    eventually(
+        lambda: not any(thread.name == "bundle-fetch" for thread in threading.enumerate()),
+        "a transfer that was given up still runs",
+    )
 
 
 # --- connections ---------------------------------------------------------------------------------------------------

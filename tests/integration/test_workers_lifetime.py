@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from watching import descriptors, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,7 +60,7 @@ class Host:
 
     def __init__(self, process: subprocess.Popen[bytes], report: Path) -> None:
         self.process = process
-        wait_until(lambda: report.exists() or process.poll() is not None)
+        eventually(lambda: report.exists() or process.poll() is not None)
         assert report.exists(), process.communicate()
         self.report: dict[str, Any] = json.loads(report.read_text())
         self.template = psutil.Process(self.report["template"])
@@ -84,14 +84,7 @@ def start(short_tmp: Path) -> Iterator[Callable[..., Host]]:
         process.kill()
         process.communicate()
     for host in hosts:
-        wait_until(lambda host=host: is_gone(host.worker) and is_gone(host.template))  # type: ignore[misc]
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+        eventually(lambda host=host: is_gone(host.worker) and is_gone(host.template))  # type: ignore[misc]
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -105,26 +98,26 @@ def is_gone(process: psutil.Process) -> bool:
 def test_nothing_outlives_a_host_that_is_killed(start: Callable[..., Host]) -> None:
     host = start(WAIT)
     host.process.kill()
-    wait_until(lambda: is_gone(host.template) and is_gone(host.worker))
+    eventually(lambda: is_gone(host.template) and is_gone(host.worker))
 
 
 def test_nothing_outlives_a_host_that_is_killed_while_a_vat_loops_for_ever(start: Callable[..., Host]) -> None:
     host = start(WAIT, "while True: pass")
     host.process.kill()
-    wait_until(lambda: is_gone(host.template) and is_gone(host.worker))
+    eventually(lambda: is_gone(host.template) and is_gone(host.worker))
 
 
 def test_nothing_outlives_a_killed_host_even_when_the_template_is_stopped(start: Callable[..., Host]) -> None:
     host = start(WAIT)
     host.template.suspend()
     host.process.kill()
-    wait_until(lambda: is_gone(host.template) and is_gone(host.worker))
+    eventually(lambda: is_gone(host.template) and is_gone(host.worker))
 
 
 def test_a_host_that_ends_by_an_exception_leaves_nothing(start: Callable[..., Host]) -> None:
     host = start("bench = host(); raise RuntimeError")
     assert host.process.wait(DEADLINE_SECONDS) == 1
-    wait_until(lambda: is_gone(host.template) and is_gone(host.worker))
+    eventually(lambda: is_gone(host.template) and is_gone(host.worker))
 
 
 def test_the_template_outlives_the_thread_that_started_it(start: Callable[..., Host]) -> None:
@@ -183,8 +176,3 @@ def test_the_code_is_found_from_any_directory(start: Callable[..., Host], short_
         (short_tmp / f"{name}.py").write_text("raise RuntimeError('imported from the working directory')")
     host = start(f"os.chdir({str(short_tmp)!r}); " + WAIT)
     assert host.report["frames"] == [["started", {}]]
-
-
-def descriptors(pid: int) -> dict[int, str]:
-    folder = Path(f"/proc/{pid}/fd")
-    return {int(entry.name): os.readlink(entry) for entry in folder.iterdir()}

@@ -4,12 +4,12 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from workerbench import DEADLINE_SECONDS, ECHO, Bench, children_of_the_pool, remember_others
+from watching import eventually
+from workerbench import ECHO, Bench, children_of_the_pool, remember_others
 
 from kernel.errors import ConfinementError
 from kernel.events import NullLog
@@ -42,10 +42,7 @@ def is_gone(pid: int) -> bool:
 
 
 def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not is_gone(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    eventually(lambda: is_gone(pid))
 
 
 def template_of(bench: Bench) -> psutil.Process:

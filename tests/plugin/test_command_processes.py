@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from watching import eventually
 
 from pytest_ocap import processes
 from pytest_ocap.clients import RUNNING
@@ -23,7 +23,7 @@ from pytest_ocap.scenarios import SCENARIOS
 from pytest_ocap.verdict import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 ROOT = Path(__file__).parents[2]
 LIFECYCLE = ROOT / "examples" / "daemons" / "lifecycle"
@@ -66,13 +66,6 @@ def described(folder: Path, **table: Any) -> CommandDriver:
     return driver_from(table, folder / "pyproject.toml")
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
 def sleepers(home: Path) -> list[psutil.Process]:
     return [process for process in processes.using(home) if name_of(process) == "sleep"]
 
@@ -93,7 +86,7 @@ def test_what_a_start_leaves_behind_is_ended_and_nothing_else(short_tmp: Path, w
         outcome = driver.start(short_tmp / "h", timeout=20.0)
         assert (outcome.ok, outcome.text, outcome.status) == (True, "ready\n", 0), outcome.describe()
         wanted = 3 if way == "three of them" else 1
-        wait_until(lambda: len(sleepers(short_tmp / "h")) == wanted)
+        eventually(lambda: len(sleepers(short_tmp / "h")) == wanted)
         assert driver.kill(short_tmp / "h").ok
         assert processes.using(short_tmp / "h") == []
         assert bystander.poll() is None
@@ -104,10 +97,10 @@ def test_what_a_start_leaves_behind_is_ended_and_nothing_else(short_tmp: Path, w
 def test_the_runner_ends_with_the_last_of_what_it_adopted(short_tmp: Path) -> None:
     driver = described(short_tmp, start=PROGRAM.replace("{way}", WAYS["second fork"]))
     assert driver.start(short_tmp / "h", timeout=20.0).ok
-    wait_until(lambda: len(sleepers(short_tmp / "h")) == 1)
+    eventually(lambda: len(sleepers(short_tmp / "h")) == 1)
     (daemon,) = sleepers(short_tmp / "h")
     daemon.kill()
-    wait_until(lambda: processes.using(short_tmp / "h") == [])
+    eventually(lambda: processes.using(short_tmp / "h") == [])
 
 
 def test_a_client_s_end_and_words_are_told(short_tmp: Path) -> None:
@@ -132,7 +125,7 @@ def test_a_client_that_takes_too_long_is_ended_after_its_time_and_some_grace(
     outcome = described(short_tmp, start=["sleep", "600"], start_timeout=0.2).start(short_tmp / "h", timeout=0.1)
     assert (outcome.ok, outcome.timed_out, outcome.status) == (False, True, None)
     assert 0.3 <= outcome.seconds < 10
-    wait_until(lambda: processes.using(short_tmp / "h") == [])
+    eventually(lambda: processes.using(short_tmp / "h") == [])
 
 
 FOREGROUND = """
@@ -267,10 +260,10 @@ def test_nothing_is_left_when_pytest_is_killed(
     ready = pytester.path / "ready"
     command = [sys.executable, "-m", "pytest", "-p", "pytest_ocap", "-p", "no:cacheprovider"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
-        wait_until(lambda: ready.exists() and bool(ready.read_text()))
+        eventually(lambda: ready.exists() and bool(ready.read_text()))
         home = Path(ready.read_text())
-        wait_until(lambda: len(sleepers(home)) == 1)
+        eventually(lambda: len(sleepers(home)) == 1)
         found = processes.using(home)
         os.kill(run.pid, signal.SIGKILL)
-    wait_until(lambda: not list(short_tmp.iterdir()))
-    wait_until(lambda: not any(processes.alive(process) for process in found))
+    eventually(lambda: not list(short_tmp.iterdir()))
+    eventually(lambda: not any(processes.alive(process) for process in found))

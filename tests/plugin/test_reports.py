@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import psutil
+from watching import eventually
 
 from pytest_ocap.editions import EDITION
 from pytest_ocap.report import transport
@@ -76,7 +76,7 @@ def test_a_crashed_worker_is_in_the_report(project: Project, homes_left: Callabl
     _, report = project.report("-n", "1")
     found = {entry["id"]: entry["verdict"] for entry in report["scenarios"]}
     assert found == {"stale_socket[dead]": "passed", "degraded_boot": "harness-broken"}
-    wait_until(lambda: not homes_left())
+    eventually(lambda: not homes_left())
 
 
 def test_junit_shows_properties_that_a_person_can_use_and_not_the_whole_verdict(project: Project) -> None:
@@ -132,13 +132,13 @@ def test_a_test_process_that_is_killed_leaves_nothing(project: Project, homes_le
     command = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_ocap", "--ocap-driver", "little_driver:driver"]
     ready = project.pytester.path / "ready"
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
-        wait_until(lambda: ready.exists() and bool(ready.read_text()))
+        eventually(lambda: ready.exists() and bool(ready.read_text()))
         home = ready.read_text()
         users = [process for process in psutil.process_iter() if home in " ".join(cmdline(process))]
         assert users, "the daemon runs"
         os.kill(run.pid, signal.SIGKILL)
-    wait_until(lambda: not homes_left())
-    wait_until(lambda: not any(process.is_running() and process.status() != "zombie" for process in users))
+    eventually(lambda: not homes_left())
+    eventually(lambda: not any(process.is_running() and process.status() != "zombie" for process in users))
 
 
 def cmdline(process: psutil.Process) -> list[str]:
@@ -146,10 +146,3 @@ def cmdline(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
