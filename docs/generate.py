@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_ocap.drivers.command_settings import Key
-    from pytest_ocap.markers import Parameter
+    from pytest_ocap.marker_table import Parameter
 
 DOCS = Path(__file__).parent
 _PLACE = re.compile(
@@ -105,7 +105,7 @@ def _argument(action: argparse.Action) -> str:
 
 def markers() -> str:
     """Each marker: as it is written with every default, what it arranges, and what its arguments may be."""
-    from pytest_ocap.markers import MARKERS
+    from pytest_ocap.marker_table import MARKERS
 
     rows = []
     for marker in MARKERS.values():

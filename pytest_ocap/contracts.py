@@ -6,18 +6,17 @@ a verdict is about the daemon and not about what the test did to it.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_ocap import markers, session
-from pytest_ocap.driver import PLAIN, Capability, has, lacks
+from pytest_ocap.driver import Capability, has, lacks
 from pytest_ocap.examination import scenario_id
+from pytest_ocap.marker_table import MARKERS, PHASE
 from pytest_ocap.options import driver_of
 from pytest_ocap.report import transport
 from pytest_ocap.scenarios import SCENARIOS
-from pytest_ocap.scenarios.bundle_fetch_error import fault_of
 from pytest_ocap.situation import subclusters
 from pytest_ocap.verdict import Finding, HarnessBrokenError, Verdict, lone_finding
 
@@ -48,7 +47,7 @@ def admit(item: pytest.Item, driver: KernelDriver) -> None:
         raise pytest.UsageError(f"{item.nodeid}: {error}") from error
     reasons = []
     for name, wish in wishes.items():
-        if wish.values.get("phase") == markers.PHASE:
+        if wish.values.get("phase") == PHASE:
             wish.values["phase"] = markers.default_phase(tuple(driver.phases))
         markers.check_phase(wish, tuple(driver.phases), item.nodeid)
         if name in SCENARIOS:
@@ -100,8 +99,8 @@ def _judge(item: pytest.Item) -> list[Verdict]:
 def _run(item: pytest.Item, scenario: Scenario, values: dict[str, Any]) -> Verdict:
     name = scenario_id(scenario, values)
     try:
-        if scenario.name in ON_ANY_DAEMON:
-            return _run_on_any_daemon(item, scenario, values)
+        if scenario.shared(**values):
+            return _run_on_common_daemon(item, scenario, values)
         return _run_on_store(item, scenario, values)
     except HarnessBrokenError as error:
         return lone_finding(name, Finding.HARNESS_BROKEN, "baseline", str(error))
@@ -109,7 +108,8 @@ def _run(item: pytest.Item, scenario: Scenario, values: dict[str, Any]) -> Verdi
 
 def _run_on_store(item: pytest.Item, scenario: Scenario, values: dict[str, Any]) -> Verdict:
     driver, templates = driver_of(item.config), session.templates_of(item.config)
-    count = subclusters({scenario.name: values}) if scenario.name in STORES else 1
+    counted = "subclusters" in values or MARKERS[scenario.name].subclusters is not None
+    count = subclusters({scenario.name: values}) if counted else 1
     store = templates.lend(driver, count if has(driver, Capability.LAUNCH) else 0)
     try:
         return scenario(driver, store.home, store=store, **values)
@@ -117,19 +117,6 @@ def _run_on_store(item: pytest.Item, scenario: Scenario, values: dict[str, Any])
         templates.take_back(store)
 
 
-def _run_on_any_daemon(item: pytest.Item, scenario: Scenario, values: dict[str, Any]) -> Verdict:
-    driver, homes = driver_of(item.config), session.homes_of(item.config)
-    if fault_of(values["how"], Path("bundle")).setting != PLAIN:  # it takes a daemon that was started in that setting
-        home = homes.make()
-        try:
-            return scenario(driver, home, **values)
-        finally:
-            homes.remove(home)
+def _run_on_common_daemon(item: pytest.Item, scenario: Scenario, values: dict[str, Any]) -> Verdict:
+    driver = driver_of(item.config)
     return scenario(driver, session.common_daemon(item.config), running=True, **values)
-
-
-STORES = frozenset({"missing_bundle", "degraded_boot"})
-"""The scenarios that say how many subclusters their store has; the others do with one."""
-
-ON_ANY_DAEMON = frozenset({"bundle_fetch_error"})
-"""The scenarios that ask something of a running daemon and check that it is as before: one daemon serves them all."""

@@ -119,6 +119,7 @@ class Scenario:
         checks: Every check that one of its variants can make, each with what it requires, in words.
         body: What is done.
         supported: Says why a variant cannot be run with a driver.
+        shared: Says whether a variant can be run on a daemon that serves others too.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Scenario:
     checks: Mapping[str, str]
     body: Callable[..., None]
     supported: Callable[..., str | None]
+    shared: Callable[..., bool]
 
     def __call__(self, driver: KernelDriver, home: Path, **parameters: Any) -> Verdict:
         """Run the scenario on a home and judge it.
@@ -170,8 +172,16 @@ def _always(_driver: KernelDriver, **_parameters: Any) -> str | None:
     return None
 
 
+def _never(**_parameters: Any) -> bool:
+    return False
+
+
 def scenario(
-    *needs: Capability, edition: str, checks: Mapping[str, str], supported: Callable[..., str | None] = _always
+    *needs: Capability,
+    edition: str,
+    checks: Mapping[str, str],
+    supported: Callable[..., str | None] = _always,
+    shared: Callable[..., bool] = _never,
 ) -> Callable[[Callable[..., None]], Scenario]:
     """Make a scenario of a function ``(examination, driver, home, *, store=None, **parameters)``.
 
@@ -181,10 +191,12 @@ def scenario(
         checks: Every check that one of its variants makes, each with what it requires, in words: one sentence without
             a capital or a full stop, which reports show beside a check that did not pass.
         supported: Says for a driver and the scenario's parameters why that variant cannot be run; ``None`` when it can.
+        shared: Says for the scenario's parameters whether that variant only asks something of a running daemon and
+            leaves it as it was, so that one daemon can serve them all, handed in as ``running``.
     """
 
     def make(body: Callable[..., None]) -> Scenario:
-        return Scenario(body.__name__, edition, frozenset(needs), checks, body, supported)
+        return Scenario(body.__name__, edition, frozenset(needs), checks, body, supported, shared)
 
     return make
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pytest_ocap.faults.starts import InterruptedStart
     from pytest_ocap.inprocess import KernelOpener
     from pytest_ocap.persisted import PersistedStore
-    from pytest_ocap.situation import Daemon, MissingBundle, Situation
+    from pytest_ocap.scenarios.missing_bundle import MissingBundle
+    from pytest_ocap.situation import Daemon, Situation
 
 FIXTURES = (
     "ocap_driver",
@@ -71,19 +72,22 @@ def ocap_store(_ocap_situation: Situation) -> PersistedStore:
 @pytest.fixture
 def ocap_missing_bundle(_ocap_situation: Situation) -> MissingBundle:
     """The broken bundles of the test's store, as ``missing_bundle`` describes them; ``restore()`` puts them back."""
-    return _ocap_situation.missing_bundle
+    found: MissingBundle = _ocap_situation.arranged("missing_bundle")
+    return found
 
 
 @pytest.fixture
 def ocap_crashed_init(_ocap_situation: Situation) -> InterruptedStart:
     """A start of the daemon that was killed or stopped half way, as ``crashed_init`` describes it."""
-    return _ocap_situation.crashed_init
+    found: InterruptedStart = _ocap_situation.arranged("crashed_init")
+    return found
 
 
 @pytest.fixture
 def ocap_stale_socket(_ocap_situation: Situation) -> SocketFault:
     """What stands where the daemon's socket belongs, as ``stale_socket`` describes it."""
-    return _ocap_situation.stale_socket
+    found: SocketFault = _ocap_situation.arranged("stale_socket")
+    return found
 
 
 @pytest.fixture

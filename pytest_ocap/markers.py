@@ -1,49 +1,17 @@
-"""The markers: their signatures, and what a test's markers ask for.
+"""The markers as pytest sees them: registered, and read from a test.
 
 Invariant: a wrong argument is told at collection, by marker, argument, allowed values and the likeliest meaning.
-These tables are the one place where the signatures stand; a test compares them with the scenarios' own.  Light:
-imported by every run.
+What there is to register and to read stands in :mod:`pytest_ocap.marker_table`.  Light: imported by every run.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from pytest_ocap.marker_table import MARKERS, PHASE, Marker, Parameter
 from pytest_ocap.options import suggestion
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-class Parameter(NamedTuple):
-    """One argument of a marker: its default and, for words, those allowed; for numbers, the least and the most."""
-
-    name: str
-    default: str | int
-    words: tuple[str, ...] = ()
-    least: int = 0
-    most: int = 0
-
-
-class Marker(NamedTuple):
-    """A marker: what it arranges, its arguments, and a rule between them."""
-
-    name: str
-    arranges: str
-    parameters: tuple[Parameter, ...] = ()
-    rule: Callable[[dict[str, Any]], str | None] = lambda _values: None
-    contract: bool = True
-
-    @property
-    def signature(self) -> str:
-        """The marker as its user writes it, with every default."""
-        return f"{self.name}({', '.join(f'{p.name}={p.default!r}' for p in self.parameters)})"
-
-    def parameter(self, name: str) -> Parameter:
-        """Give the parameter of that name (KeyError when there is none)."""
-        return {parameter.name: parameter for parameter in self.parameters}[name]
 
 
 class Wish(NamedTuple):
@@ -51,95 +19,6 @@ class Wish(NamedTuple):
 
     marker: Marker
     values: dict[str, Any]
-
-
-MOST_SUBCLUSTERS = 1000
-
-
-def _not_more_missing(values: dict[str, Any]) -> str | None:
-    if values["missing"] > values["subclusters"]:
-        return f"missing={values['missing']} is more than subclusters={values['subclusters']}"
-    return None
-
-
-PHASE = "restore"
-"""The phase in which a start is interrupted where none is named."""
-
-MARKERS: dict[str, Marker] = {
-    marker.name: marker
-    for marker in (
-        Marker(
-            "missing_bundle",
-            "a persisted store, then some of its bundles deleted, renamed, made a directory, truncated, or unreadable",
-            (
-                Parameter("subclusters", 3, least=1, most=MOST_SUBCLUSTERS),
-                Parameter("missing", 1, least=1, most=MOST_SUBCLUSTERS),
-                Parameter("how", "delete", ("delete", "rename", "directory", "truncate", "unreadable")),
-            ),
-            _not_more_missing,
-        ),
-        Marker(
-            "bundle_fetch_error",
-            "a bundle URL that cannot be fetched",
-            (
-                Parameter(
-                    "how",
-                    "missing",
-                    (
-                        "missing",
-                        "directory",
-                        "unreadable",
-                        "dangling-link",
-                        "link-loop",
-                        "fifo",
-                        "device",
-                        "too-large",
-                        "truncated",
-                        "empty",
-                        "not-a-bundle",
-                    ),
-                ),
-            ),
-        ),
-        Marker(
-            "legible_fatal",
-            "a start that must fail",
-            (
-                Parameter(
-                    "cause",
-                    "store-corrupt",
-                    (
-                        "store-corrupt",
-                        "store-foreign",
-                        "store-newer",
-                        "store-directory",
-                        "log-directory",
-                        "home-is-file",
-                        "socket-path-too-long",
-                    ),
-                ),
-            ),
-        ),
-        Marker(
-            "crashed_init",
-            "a daemon killed or stopped in the middle of its start",
-            (Parameter("how", "kill", ("kill", "hang")), Parameter("phase", PHASE)),
-        ),
-        Marker("degraded_boot", "a store with exactly one missing bundle, and a daemon booted on it"),
-        Marker(
-            "stale_socket",
-            "something else where the daemon's socket belongs",
-            (Parameter("kind", "dead", ("dead", "file", "directory", "dangling", "live")),),
-        ),
-        Marker(
-            "persisted_store",
-            "a store with that many launched, answered and stopped subclusters",
-            (Parameter("subclusters", 3, least=0, most=MOST_SUBCLUSTERS),),
-            contract=False,
-        ),
-    )
-}
-"""The markers, by their names."""
 
 
 def register(config: pytest.Config) -> None:

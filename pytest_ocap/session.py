@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ocap import markers, options
+from pytest_ocap.marker_table import MARKERS, PHASE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,7 @@ def wished(item: pytest.Item) -> dict[str, dict[str, Any]]:
     for fixture in getattr(item, "fixturenames", ()):
         name = ARRANGING_FIXTURES.get(fixture)
         if name is not None and name not in found:
-            found[name] = {parameter.name: parameter.default for parameter in markers.MARKERS[name].parameters}
+            found[name] = MARKERS[name].defaults
     return found
 
 
@@ -79,7 +80,7 @@ def situation_of(item: pytest.Item) -> Situation:
         config = item.config
         driver, wishes = options.driver_of(config), wished(item)
         crash = wishes.get("crashed_init")
-        if crash is not None and crash["phase"] == markers.PHASE:
+        if crash is not None and crash["phase"] == PHASE:
             crash["phase"] = markers.default_phase(tuple(driver.phases))
         item.stash[situation_key] = Situation(driver, homes_of(config), templates_of(config), wishes)
     return item.stash[situation_key]

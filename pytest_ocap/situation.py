@@ -1,51 +1,35 @@
-"""The situation of one test: its home, the faults that its markers wish for, and the daemon booted on them.
+"""The situation of one test: its home, what its markers arrange, and the daemon booted on it.
 
-Invariant: everything is arranged at most once, in one order whatever order the fixtures are asked for, and
-:meth:`Situation.release` takes all of it back, however far it got.  Knows nothing of pytest.
+Invariant: everything is arranged at most once, in one order whatever order the fixtures are asked for (see
+:mod:`pytest_ocap.arranging`), and :meth:`Situation.release` takes all of it back, however far it got.  Knows no
+marker by its name, and nothing of pytest.
 """
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_ocap.arrangements import ARRANGEMENTS
 from pytest_ocap.driver import PLAIN, Capability, Subcluster, has
 from pytest_ocap.examination import prove
-from pytest_ocap.faults.sockets import SOCKET_FAULTS
-from pytest_ocap.faults.starts import InterruptedStart
-from pytest_ocap.faults.startup import START_FAULTS
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, bundles_of, demand, launch
-from pytest_ocap.scenarios.bundle_fetch_error import fault_of
-from pytest_ocap.scenarios.crashed_init import PATIENCE_SECONDS
-from pytest_ocap.scenarios.missing_bundle import break_bundles, choose
+from pytest_ocap.marker_table import MARKERS
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand, launch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from pytest_ocap.arranging import Arrangement
     from pytest_ocap.driver import KernelDriver, Listed, Outcome, Setting
     from pytest_ocap.faults import Fault
-    from pytest_ocap.faults.sockets import SocketFault
     from pytest_ocap.homes import Homes
     from pytest_ocap.persisted import Templates
 
+    FaultT = TypeVar("FaultT", bound=Fault)
+
 DEFAULT_SUBCLUSTERS = 3
-
-
-@dataclass
-class MissingBundle:
-    """The bundles that are broken, whose subclusters they are, and how to mend them."""
-
-    healthy: tuple[Subcluster, ...]
-    missing: tuple[Subcluster, ...]
-    faults: tuple[Fault, ...]
-
-    def restore(self) -> None:
-        """Put every bundle back; may be called again."""
-        for fault in self.faults:
-            fault.undo()
 
 
 class Situation:
@@ -56,6 +40,11 @@ class Situation:
         homes: Where homes come from.
         templates: Where persisted stores come from.
         wished: For each marker (or fixture that arranges the same) its arguments.
+
+    Attributes:
+        setting: The circumstances under which the daemon has to run for what is arranged to bite.
+        patience: How many seconds a client is told to wait for a start.
+        missing: The subclusters that cannot be restored.
     """
 
     def __init__(
@@ -63,15 +52,15 @@ class Situation:
     ) -> None:
         self.driver = driver
         self.wished = wished
+        self.setting = PLAIN
+        self.patience = driver.start_timeout
+        self.missing: tuple[Subcluster, ...] = ()
         self._homes = homes
         self._templates = templates
-        self._setting = PLAIN
         self._undoing = contextlib.ExitStack()
-
-    @property
-    def setting(self) -> Setting:
-        """The circumstances under which the daemon has to run for the arranged faults to bite."""
-        return self._setting
+        self._arrangements: dict[str, Arrangement] = {}
+        self._arranging = False
+        self._home: Path | None = None
 
     @cached_property
     def store(self) -> PersistedStore:
@@ -89,77 +78,62 @@ class Situation:
         return home
 
     @cached_property
-    def missing_bundle(self) -> MissingBundle:
-        """The broken bundles."""
-        wish = self.wished.get("missing_bundle", {"missing": 1, "how": "delete"})
-        healthy, bad = choose(self.store, wish["missing"])
-        faults, setting = break_bundles(bad, wish["how"])
-        self._setting = self._setting | setting
-        for fault in faults:
-            self._arm(fault)
-        return MissingBundle(healthy, bad, faults)
-
-    @cached_property
-    def unfetchable(self) -> str:
-        """The URL of a bundle that cannot be fetched."""
-        how = self.wished["bundle_fetch_error"]["how"]
-        bundle = bundles_of(self.store.home) / "wanted.bundle"
-        url = self.driver.make_bundle(bundle)
-        fault = fault_of(how, bundle)
-        self._setting = self._setting | fault.setting
-        self._arm(fault)
-        return url
-
-    @cached_property
-    def stale_socket(self) -> SocketFault:
-        """What stands where the socket belongs."""
-        kind = self.wished.get("stale_socket", {"kind": "dead"})["kind"]
-        path = self.driver.socket(self.store.home)
-        assert path is not None, "the driver claims a socket, and does not say where it lies"
-        fault = SOCKET_FAULTS[kind](path)
-        self._arm(fault)
-        return fault
-
-    @cached_property
-    def crashed_init(self) -> InterruptedStart:
-        """The start that was killed or stopped half way."""
-        wish = self.wished.get("crashed_init", {"how": "kill", "phase": "restore"})
-        patience = PATIENCE_SECONDS if wish["how"] == "hang" else self.driver.start_timeout
-        fault = InterruptedStart(
-            self.driver, self.store.home, how=wish["how"], phase=wish["phase"], patience=patience, setting=self._setting
-        )
-        self._arm(fault)
-        return fault
-
-    @cached_property
     def home(self) -> Path:
-        """The home to start, with every wished fault arranged in it; each before the daemon would meet it."""
-        home = self.store.home
-        if {"missing_bundle", "degraded_boot"} & set(self.wished):
-            _ = self.missing_bundle
-        if "bundle_fetch_error" in self.wished:
-            _ = self.unfetchable
-        if "stale_socket" in self.wished:
-            _ = self.stale_socket
-        if "crashed_init" in self.wished:
-            _ = self.crashed_init
-        if "legible_fatal" in self.wished:
-            fault = START_FAULTS[self.wished["legible_fatal"]["cause"]](self.driver, home)
-            self._arm(fault)
-            home = fault.home
-        return home
+        """The home to start, with everything arranged in it that is wished for."""
+        self._arranging = True
+        try:
+            for marker in ARRANGEMENTS:
+                if marker in self.wished:
+                    self._arrange(marker)
+        finally:
+            self._arranging = False
+        return self._home or self.store.home
 
     @cached_property
     def daemon(self) -> Daemon:
         """The daemon, after its first start under these circumstances, whatever came of that."""
-        home = self.home
-        everything = self.store.subclusters
-        healthy, missing = everything, everything[:0]
-        if {"missing_bundle", "degraded_boot"} & set(self.wished):
-            healthy, missing = self.missing_bundle.healthy, self.missing_bundle.missing
-        daemon = Daemon(self, home, healthy, missing)
-        daemon.start()
+        daemon = Daemon(self, self.home)
+        start: Callable[[], Outcome] = daemon.start
+        for arrangement in self._in_order():
+            start = partial(arrangement.around_the_start, start)
+        daemon.outcome = start()
+        for arrangement in self._in_order():
+            arrangement.after_the_start(daemon)
         return daemon
+
+    def arranged(self, marker: str) -> Any:
+        """Give what a marker hands out; everything that is wished for has been arranged by then.
+
+        While that is being arranged, an arrangement can ask for one that comes before it; one that nobody wished for
+        is arranged with its defaults.
+        """
+        if not self._arranging:
+            _ = self.home
+        return self._arrange(marker).given
+
+    def arm(self, fault: FaultT) -> FaultT:
+        """Arrange a fault, prove that it fired, and undo it at the end; gives the fault.
+
+        Raises:
+            NotMeasuredError: It did not fire.
+            UnsupportedError: It cannot be arranged here.
+        """
+        self._undoing.callback(fault.undo)
+        fault.arrange()
+        prove(fault)
+        return fault
+
+    def undo_with(self, undo: Callable[[], object]) -> None:
+        """Call something when everything is taken back, before what was arranged earlier is."""
+        self._undoing.callback(undo)
+
+    def run_under(self, setting: Setting) -> None:
+        """Have every later start made under these circumstances too."""
+        self.setting |= setting
+
+    def start_elsewhere(self, home: Path) -> None:
+        """Have another home started than that of the store."""
+        self._home = home
 
     def release(self) -> None:
         """Take everything back; what ran is ended."""
@@ -167,10 +141,15 @@ class Situation:
             self.driver.stop(self.daemon.home, timeout=ANSWER_SECONDS, force=has(self.driver, Capability.FORCE_STOP))
         self._undoing.close()
 
-    def _arm(self, fault: Fault) -> None:
-        self._undoing.callback(fault.undo)
-        fault.arrange()
-        prove(fault)
+    def _arrange(self, marker: str) -> Arrangement:
+        if marker not in self._arrangements:
+            values = self.wished.get(marker, MARKERS[marker].defaults)
+            arrangement = self._arrangements[marker] = ARRANGEMENTS[marker](self, values)
+            arrangement.in_the_home()
+        return self._arrangements[marker]
+
+    def _in_order(self) -> list[Arrangement]:
+        return [self._arrangements[marker] for marker in ARRANGEMENTS if marker in self._arrangements]
 
 
 class Daemon:
@@ -183,12 +162,10 @@ class Daemon:
         missing: The subclusters that cannot.
     """
 
-    def __init__(
-        self, situation: Situation, home: Path, healthy: tuple[Subcluster, ...], missing: tuple[Subcluster, ...]
-    ) -> None:
+    def __init__(self, situation: Situation, home: Path) -> None:
         self.home = home
-        self.healthy = healthy
-        self.missing = missing
+        self.missing = situation.missing
+        self.healthy = tuple(sub for sub in situation.store.subclusters if sub not in situation.missing)
         self.outcome: Outcome
         self._situation = situation
         self._launched = 0
@@ -201,11 +178,16 @@ class Daemon:
     @property
     def bad_url(self) -> str:
         """The URL of the bundle that ``bundle_fetch_error`` arranged."""
-        return self._situation.unfetchable
+        url: str = self.arranged("bundle_fetch_error")
+        return url
+
+    def arranged(self, marker: str) -> Any:
+        """Give what a marker of the test arranged, such as its fault."""
+        return self._situation.arranged(marker)
 
     def start(self) -> Outcome:
         """Start the daemon; ``outcome`` becomes what came of it."""
-        self.outcome = self.driver.start(self.home, timeout=self._patience(), setting=self._situation.setting)
+        self.outcome = self.driver.start(self.home, timeout=self._situation.patience, setting=self._situation.setting)
         return self.outcome
 
     def stop(self, *, force: bool = False) -> Outcome:
@@ -246,10 +228,6 @@ class Daemon:
         """Have the daemon fetch a bundle."""
         return self.driver.fetch(self.home, url, timeout=ANSWER_SECONDS)
 
-    def _patience(self) -> float:
-        hangs = self._situation.wished.get("crashed_init", {}).get("how") == "hang"
-        return PATIENCE_SECONDS if hangs else self.driver.start_timeout
-
 
 def subclusters(wished: Mapping[str, Mapping[str, Any]]) -> int:
     """Say how many subclusters the store of a test has.
@@ -258,8 +236,8 @@ def subclusters(wished: Mapping[str, Mapping[str, Any]]) -> int:
         ValueError: Its markers contradict each other.
     """
     counts = {name: wish["subclusters"] for name, wish in wished.items() if "subclusters" in wish}
-    if "degraded_boot" in wished:
-        counts["degraded_boot"] = DEFAULT_SUBCLUSTERS
+    fixed = {name: MARKERS[name].subclusters for name in wished}
+    counts |= {name: count for name, count in fixed.items() if count is not None}
     if len(set(counts.values())) > 1:
         raise ValueError(
             f"one store cannot have {', '.join(f'{count} subclusters for {name}' for name, count in counts.items())}"

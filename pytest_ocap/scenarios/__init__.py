@@ -1,25 +1,21 @@
 """The scenarios, one file each: what is arranged, and the contract that a daemon has to keep.
 
 Invariant: a scenario is a plain callable ``(driver, home, **parameters) -> Verdict`` that needs no pytest, knows the
-driver protocol only, and declares beside itself the capabilities that it needs and the checks that it makes.
+driver protocol only, and declares beside itself the capabilities that it needs and the checks that it makes.  The one
+that a marker checks has the marker's name, in the module of that name.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pytest_ocap.scenarios.bundle_fetch_error import bundle_fetch_error
-from pytest_ocap.scenarios.crashed_init import crashed_init
-from pytest_ocap.scenarios.degraded_boot import degraded_boot
-from pytest_ocap.scenarios.legible_fatal import legible_fatal
-from pytest_ocap.scenarios.missing_bundle import missing_bundle
-from pytest_ocap.scenarios.stale_socket import stale_socket
+from pytest_ocap.marker_table import MARKERS
 
 if TYPE_CHECKING:
     from pytest_ocap.examination import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario
-    for scenario in (missing_bundle, bundle_fetch_error, legible_fatal, crashed_init, degraded_boot, stale_socket)
+    name: getattr(import_module(f"{__name__}.{name}"), name) for name, marker in MARKERS.items() if marker.contract
 }
 """The scenarios that have a contract, by their names."""

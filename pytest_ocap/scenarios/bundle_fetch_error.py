@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_ocap.driver import Capability, has
+from pytest_ocap.arranging import Arrangement
+from pytest_ocap.driver import PLAIN, Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.bundles import BUNDLE_FAULTS
 from pytest_ocap.persisted import ANSWER_SECONDS, bundles_of, start
 from pytest_ocap.scenarios.contracts import UNTYPED, listed, masked, names_path
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_ocap.driver import KernelDriver
     from pytest_ocap.examination import Examination
     from pytest_ocap.faults.bundles import BundleFault
+    from pytest_ocap.persisted import PersistedStore
 
 
 QUICK_SECONDS = 5.0
@@ -26,6 +27,29 @@ QUICK_SECONDS = 5.0
 def fault_of(how: str, bundle: Path) -> BundleFault:
     """Make the fault that is called ``how`` here."""
     return BUNDLE_FAULTS[{"missing": "delete", "truncated": "truncate"}.get(how, how)](bundle)
+
+
+class UnfetchableBundle(Arrangement):
+    """A bundle that cannot be fetched; what is handed out is its URL."""
+
+    marker = "bundle_fetch_error"
+
+    @property
+    def given(self) -> str:
+        """The bundle's URL."""
+        return self.url
+
+    def in_the_home(self) -> None:
+        """Make the bundle, and break it."""
+        bundle = bundles_of(self.situation.store.home) / "wanted.bundle"
+        self.url = self.situation.driver.make_bundle(bundle)
+        fault = fault_of(self.values["how"], bundle)
+        self.situation.run_under(fault.setting)
+        self.situation.arm(fault)
+
+
+def _shared(*, how: str) -> bool:
+    return fault_of(how, Path("bundle")).setting == PLAIN  # else it takes a daemon that was started in that setting
 
 
 BARE_ERRNO = re.compile(r"^\s*(?:\[Errno \d+\]|(?:errno|code)?\s*\d+|E[A-Z]{3,})[^/]*$", re.IGNORECASE)
@@ -45,16 +69,19 @@ BARE_ERRNO = re.compile(r"^\s*(?:\[Errno \d+\]|(?:errno|code)?\s*\d+|E[A-Z]{3,})
         "rolled-back": "the subclusters are those from before",
         "still-answers": "the daemon goes on answering",
     },
+    shared=_shared,
 )
 def bundle_fetch_error(
     examination: Examination,
     driver: KernelDriver,
     home: Path,
     *,
+    store: PersistedStore | None = None,
     running: bool = False,
     how: str = "missing",
 ) -> None:
     """Have a daemon fetch a bundle that is ``how``; one that is already ``running`` is used as it is."""
+    home = home if store is None else store.home
     lists = has(driver, Capability.LIST)
     examination.expect(
         "refused",

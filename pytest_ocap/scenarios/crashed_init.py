@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_ocap import processes
+from pytest_ocap.arranging import Arrangement
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.starts import InterruptedStart
@@ -43,6 +44,33 @@ def _supported(driver: KernelDriver, *, phase: str = "restore", **_: Any) -> str
     if phase not in driver.phases:
         return f"driver {driver.name!r} has no phase {phase!r}; its phases are {', '.join(driver.phases)}"
     return None
+
+
+class CrashedInit(Arrangement):
+    """The start that was killed or stopped half way; what is handed out is that start."""
+
+    marker = "crashed_init"
+
+    @property
+    def given(self) -> InterruptedStart:
+        """The start."""
+        return self.start
+
+    def in_the_home(self) -> None:
+        """Interrupt a start; clients are told to wait no longer for one that hangs."""
+        situation, how = self.situation, self.values["how"]
+        if how == "hang":
+            situation.patience = PATIENCE_SECONDS
+        self.start = situation.arm(
+            InterruptedStart(
+                situation.driver,
+                situation.store.home,
+                how=how,
+                phase=self.values["phase"],
+                patience=situation.patience,
+                setting=situation.setting,
+            )
+        )
 
 
 @scenario(

@@ -5,17 +5,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_ocap import processes
+from pytest_ocap.arranging import Arrangement
 from pytest_ocap.driver import Capability, Subcluster, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, bundles_of
 from pytest_ocap.scenarios.contracts import NOTHING_LEFT, check_answers, check_nothing_left, state_checks, store_of
-from pytest_ocap.scenarios.missing_bundle import break_bundles, choose
+from pytest_ocap.scenarios.missing_bundle import MissingBundle, break_bundles, choose
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_ocap.driver import KernelDriver
     from pytest_ocap.examination import Examination
+
+
+class DegradedBoot(Arrangement):
+    """What ``missing_bundle`` arranges, with one bundle missing unless that marker says otherwise."""
+
+    marker = "degraded_boot"
+
+    @property
+    def given(self) -> MissingBundle:
+        """The missing bundle."""
+        found: MissingBundle = self.situation.arranged(MissingBundle.marker)
+        return found
+
+    def in_the_home(self) -> None:
+        """Have it arranged."""
+        _ = self.given
 
 
 @scenario(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from pytest_ocap.arranging import Arrangement
 from pytest_ocap.driver import Capability, has, lacks
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.startup import START_FAULTS
@@ -31,6 +32,23 @@ if TYPE_CHECKING:
 
 def _supported(driver: KernelDriver, *, cause: str = "store-corrupt", **_: Any) -> str | None:
     return lacks(driver, START_FAULTS[cause].needs)
+
+
+class FatalStart(Arrangement):
+    """A fault that no start gets over; what is handed out is the fault."""
+
+    marker = "legible_fatal"
+
+    @property
+    def given(self) -> StartFault:
+        """The fault."""
+        return self.fault
+
+    def in_the_home(self) -> None:
+        """Arrange the fault; the home to start may be another because of it."""
+        kind = START_FAULTS[self.values["cause"]]
+        self.fault = self.situation.arm(kind(self.situation.driver, self.situation.store.home))
+        self.situation.start_elsewhere(self.fault.home)
 
 
 @scenario(

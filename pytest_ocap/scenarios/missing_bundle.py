@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pytest_ocap.arranging import Arrangement
 from pytest_ocap.driver import PLAIN, QUARANTINED, Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.bundles import BUNDLE_FAULTS
@@ -40,6 +41,32 @@ def break_bundles(subclusters: Sequence[Subcluster], how: str) -> tuple[tuple[Bu
     for fault in faults[:1]:
         setting = fault.setting
     return faults, setting
+
+
+class MissingBundle(Arrangement):
+    """The bundles that are broken, whose subclusters they are, and how to mend them.
+
+    Attributes:
+        healthy: The subclusters whose bundles are as they were.
+        missing: Those whose bundles are broken.
+        faults: What was done to them, in the same order.
+    """
+
+    marker = "missing_bundle"
+
+    def in_the_home(self) -> None:
+        """Break the bundles."""
+        self.healthy, self.missing = choose(self.situation.store, self.values["missing"])
+        self.faults, setting = break_bundles(self.missing, self.values["how"])
+        self.situation.run_under(setting)
+        self.situation.missing = self.missing
+        for fault in self.faults:
+            self.situation.arm(fault)
+
+    def restore(self) -> None:
+        """Put every bundle back; may be called again."""
+        for fault in self.faults:
+            fault.undo()
 
 
 @scenario(

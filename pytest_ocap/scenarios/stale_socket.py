@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_ocap import processes
+from pytest_ocap.arranging import Arrangement
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.sockets import SOCKET_FAULTS, LiveListener, SomebodysData
@@ -51,6 +52,23 @@ EITHER = {
     "nothing-left": NOTHING_LEFT,
     "starts-when-free": "with the path free again, the next start is ready",
 }
+
+
+class StaleSocket(Arrangement):
+    """What stands where the socket belongs; what is handed out is the fault that put it there."""
+
+    marker = "stale_socket"
+
+    @property
+    def given(self) -> SocketFault:
+        """The fault."""
+        return self.fault
+
+    def in_the_home(self) -> None:
+        """Put it there."""
+        path = self.situation.driver.socket(self.situation.store.home)
+        assert path is not None, "the driver claims a socket, and does not say where it lies"
+        self.fault = self.situation.arm(SOCKET_FAULTS[self.values["kind"]](path))
 
 
 @scenario(Capability.SOCKET, edition="2026.1", checks=REPLACED | REFUSED | EITHER)

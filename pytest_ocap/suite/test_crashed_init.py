@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
-from pytest_ocap.markers import MARKERS, PHASE
+from pytest_ocap.marker_table import MARKERS, PHASE
 from pytest_ocap.options import driver_of
 from pytest_ocap.scenarios.crashed_init import TAKING
+from pytest_ocap.suite.variants import parametrized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pytest
 
 _HOWS = MARKERS["crashed_init"].parameter("how").words
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make an item for each phase of the driver; one without phases has the item that is then skipped by name."""
-    metafunc.parametrize(("how", "phase"), [_variant(how, phase) for how, phase in _variants(metafunc.config)])
+    chosen = [{"how": how, "phase": phase} for how, phase in _variants(metafunc.config)]
+    mark = parametrized("crashed_init", chosen).mark
+    metafunc.parametrize(*mark.args, **mark.kwargs)
 
 
 def _variants(config: pytest.Config) -> Iterator[tuple[str, str]]:
@@ -31,9 +34,5 @@ def _variants(config: pytest.Config) -> Iterator[tuple[str, str]]:
         yield from ((how, phase) for phase in chosen)
 
 
-def _variant(how: str, phase: str) -> object:
-    return pytest.param(how, phase, marks=pytest.mark.crashed_init(how=how, phase=phase), id=f"{how}-{phase}")
-
-
-def test_crashed_init(how: str, phase: str) -> None:
+def test_crashed_init() -> None:
     """The contract of ``crashed_init`` holds."""

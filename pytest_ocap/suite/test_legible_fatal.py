@@ -1,16 +1,8 @@
 """A start that must fail: at once, with its cause, leaving nothing."""
 
-from __future__ import annotations
-
-import pytest
-
-from pytest_ocap.markers import MARKERS
-
-_VARIANTS = MARKERS["legible_fatal"].parameter("cause").words
+from pytest_ocap.suite.variants import variants
 
 
-@pytest.mark.parametrize(
-    "cause", [pytest.param(word, marks=pytest.mark.legible_fatal(cause=word), id=word) for word in _VARIANTS]
-)
-def test_legible_fatal(cause: str) -> None:
+@variants("legible_fatal")
+def test_legible_fatal() -> None:
     """The contract of ``legible_fatal`` holds."""

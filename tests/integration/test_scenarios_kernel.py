@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from pytest_ocap.drivers.kernel import driver
-from pytest_ocap.markers import MARKERS
+from pytest_ocap.examination import scenario_id
+from pytest_ocap.marker_table import MARKERS
+from pytest_ocap.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,17 +28,9 @@ def clone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, short_tmp:
 
 def variants() -> set[str]:
     """Give the ids of what the suite has to judge."""
-    words = {
-        f"{name}[{word}]"
-        for name, parameter in (
-            ("missing_bundle", "how"),
-            ("bundle_fetch_error", "how"),
-            ("legible_fatal", "cause"),
-            ("stale_socket", "kind"),
-        )
-        for word in MARKERS[name].parameter(parameter).words
-    }
-    return words | {"degraded_boot"} | {f"crashed_init[kill-{phase}]" for phase in driver.phases}
+    crashes = {f"crashed_init[kill-{phase}]" for phase in driver.phases}
+    others = [(name, values) for name in SCENARIOS if name != "crashed_init" for values in MARKERS[name].variants]
+    return crashes | {scenario_id(SCENARIOS[name], values) for name, values in others}
 
 
 def test_the_suite_is_green(clone: pytest.Pytester, short_tmp: Path) -> None:

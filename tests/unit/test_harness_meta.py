@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 import pytest_ocap
+from pytest_ocap.arrangements import ARRANGEMENTS
 from pytest_ocap.driver import Capability
 from pytest_ocap.editions import EDITIONS
 from pytest_ocap.faults.bundles import BUNDLE_FAULTS
 from pytest_ocap.faults.sockets import SOCKET_FAULTS
 from pytest_ocap.faults.startup import START_FAULTS
-from pytest_ocap.markers import MARKERS
+from pytest_ocap.marker_table import MARKERS
 from pytest_ocap.scenarios import SCENARIOS
 from pytest_ocap.scenarios.bundle_fetch_error import fault_of
 
@@ -23,8 +24,16 @@ PACKAGE = Path(pytest_ocap.__file__).parent
 SOURCE = {path: path.read_text() for path in PACKAGE.rglob("*.py")}
 
 
-def test_every_marker_with_a_contract_has_its_scenario_and_the_reverse() -> None:
-    assert {marker.name for marker in MARKERS.values() if marker.contract} == set(SCENARIOS)
+def test_every_marker_with_a_contract_has_its_scenario_its_arrangement_and_its_suite() -> None:
+    names = {marker.name for marker in MARKERS.values() if marker.contract}
+    assert set(SCENARIOS) == set(ARRANGEMENTS) == names
+    assert {path.stem for path in (PACKAGE / "scenarios").glob("*.py")} - {"__init__", "contracts"} == names
+    assert {path.stem.removeprefix("test_") for path in (PACKAGE / "suite").glob("test_*.py")} == names
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_is_found_by_its_name(name: str) -> None:
+    assert SCENARIOS[name].name == name
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -1,0 +1,25 @@
+"""The table of the arrangements: what is arranged for each marker, in the order in which it is done.
+
+Invariant: each stands before whatever would meet it: what a start reads comes before a start that is interrupted, and
+a fault that lets no start succeed comes last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_ocap.scenarios.bundle_fetch_error import UnfetchableBundle
+from pytest_ocap.scenarios.crashed_init import CrashedInit
+from pytest_ocap.scenarios.degraded_boot import DegradedBoot
+from pytest_ocap.scenarios.legible_fatal import FatalStart
+from pytest_ocap.scenarios.missing_bundle import MissingBundle
+from pytest_ocap.scenarios.stale_socket import StaleSocket
+
+if TYPE_CHECKING:
+    from pytest_ocap.arranging import Arrangement
+
+ARRANGEMENTS: dict[str, type[Arrangement]] = {
+    arrangement.marker: arrangement
+    for arrangement in (MissingBundle, DegradedBoot, UnfetchableBundle, StaleSocket, CrashedInit, FatalStart)
+}
+"""The arrangements in their order, by the names of their markers."""
