@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ocap.report.outputs import OUTPUTS, problems
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from pytest_ocap.driver import KernelDriver
+    from pytest_ocap.report.outputs import Output
 
 DRIVER_HELP = (
     "The daemon under test: the name of a bundled driver (kernel; command: what [tool.pytest_ocap.command] of "
     "pyproject.toml describes), or where an object of yours is: pkg.mod:attr."
 )
-REPORT_HELP = "Write what every scenario found to this file, as JSON."
 
 BUNDLED = {"kernel": "pytest_ocap.drivers.kernel:driver", "command": "pytest_ocap.drivers.command:driver_from"}
 """The drivers that come with the plugin, by their names."""
@@ -41,7 +43,8 @@ def add_options(parser: pytest.Parser) -> None:
     """Register options and ini keys."""
     group = parser.getgroup("ocap", "object-capability kernels")
     group.addoption("--ocap-driver", metavar="NAME|pkg.mod:attr", default=None, help=DRIVER_HELP)
-    group.addoption("--ocap-report", metavar="FILE.json", default=None, help=REPORT_HELP)
+    for output in OUTPUTS:
+        group.addoption(output.option, metavar=output.metavar, default=None, help=output.help)
     parser.addini("ocap_driver", DRIVER_HELP, default="")
 
 
@@ -159,7 +162,18 @@ def checked(driver: Any, source: str) -> KernelDriver:
     return accepted
 
 
-def report_path(config: pytest.Config) -> str | None:
-    """Give the report's absolute path, when one is wanted."""
-    wanted = config.getoption("--ocap-report")
-    return os.path.join(config.invocation_params.dir, wanted) if wanted else None
+def wanted_reports(config: pytest.Config) -> dict[Output, str]:
+    """Give the absolute path of each form of the report that is wanted."""
+    given = {output: config.getoption(output.option) for output in OUTPUTS}
+    return {output: os.path.join(config.invocation_params.dir, path) for output, path in given.items() if path}
+
+
+def check_reports(config: pytest.Config) -> None:
+    """Insist, before anything runs, that the reports which are wanted can be written.
+
+    Raises:
+        pytest.UsageError: One of them cannot.
+    """
+    wrong = problems(wanted_reports(config))
+    if wrong:
+        raise pytest.UsageError("\n".join(f"--ocap-{problem}" for problem in wrong))

@@ -62,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register markers, and in the process that reports, the collector of verdicts."""
     markers.register(config)
     if not hasattr(config, "workerinput"):
+        options.check_reports(config)
         config.pluginmanager.register(Collector(config), "pytest_ocap.collector")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ocap.options import driver_of, report_path
+from pytest_ocap.options import driver_of, wanted_reports
 from pytest_ocap.report import transport
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ class Collector:
     def __init__(self, config: pytest.Config) -> None:
         self.verdicts: list[Verdict] = []
         self._config = config
+        self._written: list[str] = []
+        self._unwritten: list[str] = []
         self._announced: dict[str, list[str]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -48,17 +50,27 @@ class Collector:
             self.verdicts.append(lone_finding(scenario, Finding.HARNESS_BROKEN, "test-worker", what))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show the table, when there is something to show."""
+        """Show the table, when there is something to show, and where reports are."""
         if self.verdicts:
             from pytest_ocap.report.terminal import show
 
             show(terminalreporter, self.verdicts)
+        for path in self._written:
+            terminalreporter.write_line(f"ocap report: {path}")
+        for problem in self._unwritten:
+            terminalreporter.write_line(f"ERROR: --ocap-{problem}", red=True)
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
-        """Write the report, when one is wanted."""
-        path = report_path(self._config)
-        if path is not None:
-            from pytest_ocap.report.json import write
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the reports that are wanted; one that cannot be written fails the run."""
+        wanted = wanted_reports(self._config)
+        if not wanted or self._config.getoption("collectonly"):
+            return
+        from pytest_ocap.report.json import as_data
+        from pytest_ocap.report.outputs import write_all
 
-            write(path, driver_of(self._config), self.verdicts)
+        wrong = write_all(wanted, as_data(driver_of(self._config), self.verdicts))
+        self._unwritten = list(wrong.values())
+        self._written = [path for output, path in wanted.items() if output not in wrong]
+        if wrong and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR

@@ -1,20 +1,18 @@
 """The report as JSON.
 
-Invariant: the file is replaced whole or not at all, and holds nothing but what ``docs`` describe: schema, edition,
+Invariant: it holds nothing but what ``docs`` describe: schema, edition,
 driver, scenarios.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 from pytest_ocap.editions import EDITION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_ocap.driver import KernelDriver
     from pytest_ocap.verdict import Verdict
@@ -32,27 +30,6 @@ def as_data(driver: KernelDriver, verdicts: Sequence[Verdict]) -> dict[str, Any]
     }
 
 
-def write(path: str, driver: KernelDriver, verdicts: Sequence[Verdict]) -> None:
-    """Write the report to a file.
-
-    Raises:
-        OSError: That is not possible; what was there before is as it was.
-    """
-    text = json.dumps(as_data(driver, verdicts), indent=2, ensure_ascii=False) + "\n"
-    directory = os.path.dirname(path)
-    os.makedirs(directory, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".ocap-report-", dir=directory)
-    try:
-        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+def render(data: Mapping[str, Any], _suffix: str = ".json") -> str:
+    """Give the report as the text of its file."""
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"

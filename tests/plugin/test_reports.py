@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import psutil
+import pytest
 from watching import eventually
 
 from pytest_ocap.editions import EDITION
@@ -109,13 +110,52 @@ def test_junit_shows_properties_that_a_person_can_use_and_not_the_whole_verdict(
     assert dict(shown["test_skipped"])["ocap_verdict"] == "unsupported"
 
 
-def test_a_report_that_cannot_be_written_harms_no_older_one(project: Project) -> None:
-    project.pytester.makepyfile("def test_it(): ...")
-    (project.pytester.path / "report.json").mkdir()
-    result = project.run("--ocap-report", "report.json")
-    assert result.ret != 0
-    assert "report.json" in result.stdout.str() + result.stderr.str()
+def test_every_form_is_written_and_the_run_says_where(project: Project) -> None:
+    project.pytester.makepyfile("import pytest\n@pytest.mark.degraded_boot\ndef test_it(): ...")
+    names = {"--ocap-report": "deep/r.json", "--ocap-badge": "deep/b.svg", "--ocap-markdown": "deep/v.md"}
+    result = project.run(*(word for pair in names.items() for word in pair))
+    assert result.ret == 0
+    for name in names.values():
+        path = project.pytester.path / name
+        assert path.read_text().strip()
+        result.stdout.fnmatch_lines([f"ocap report: {path}"])
+    assert "little 1 passed the only scenario" in (project.pytester.path / "deep" / "v.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--ocap-report", "taken"), "--ocap-report: */taken is a directory"),
+        (("--ocap-markdown", "test_it.py/v.md"), "--ocap-markdown: */test_it.py is not a directory"),
+        (("--ocap-badge", "b.png"), "--ocap-badge: */b.png ends in none of: .svg, .json"),
+        (("--ocap-badge", "b.json", "--ocap-report", "b.json"), "--ocap-badge: */b.json is also that of report"),
+    ],
+)
+def test_a_report_that_cannot_be_written_is_a_usage_error_before_anything_runs(
+    project: Project, words: tuple[str, ...], told: str
+) -> None:
+    project.pytester.makepyfile(test_it="def test_it(): print('ran')")
+    project.pytester.mkdir("taken")
+    result = project.run("-s", *words)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {told}"])
+    result.stdout.no_fnmatch_line("*ran*")
+
+
+def test_a_report_that_can_no_longer_be_written_fails_the_run_and_harms_no_other(project: Project) -> None:
+    project.pytester.makepyfile("import os\ndef test_it(): os.mkdir('report.json')")
+    result = project.run("--ocap-report", "report.json", "--ocap-markdown", "v.md")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["ocap report: */v.md", "ERROR: --ocap-report: */report.json cannot be written: *"])
     assert [path.name for path in project.pytester.path.iterdir() if path.name.startswith(".ocap")] == []
+
+
+def test_collecting_alone_leaves_the_last_report_as_it_is(project: Project) -> None:
+    project.pytester.makepyfile("def test_it(): ...")
+    (project.pytester.path / "report.json").write_text("the last one")
+    project.run("--ocap-report", "report.json", "--collect-only")
+    assert (project.pytester.path / "report.json").read_text() == "the last one"
 
 
 def test_a_test_process_that_is_killed_leaves_nothing(project: Project, homes_left: Callable[[], set[Path]]) -> None:
