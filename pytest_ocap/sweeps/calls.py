@@ -17,19 +17,23 @@ class Kind(enum.StrEnum):
     """What a call does; each name stands for all system calls that do it."""
 
     OPEN = "open"
-    """A file is opened; ``created`` and ``truncated`` say what that did besides."""
+    """A file is opened to be written, made or emptied; ``created`` and ``truncated`` say what that did besides.  A file
+    without a name (O_TMPFILE) has no ``path``; ``text`` is the directory that it is made in."""
     WRITE = "write"
     """Bytes are written to a file: ``offset`` and ``data``."""
     TRUNCATE = "truncate"
-    """A file gets the length ``size``: ftruncate, truncate, or fallocate that extends it."""
+    """A file gets the length ``size``: ftruncate, truncate, fallocate that may extend it.  (A hole that is punched is
+    a write of zeros.)"""
     SYNC = "sync"
     """A file or a directory becomes durable: fsync; ``data_only`` for fdatasync."""
+    FLUSH = "flush"
+    """Writing out is begun or awaited without any promise: sync_file_range, msync with MS_ASYNC."""
     SYNC_ALL = "sync-all"
     """A whole file system becomes durable: sync, syncfs."""
     RENAME = "rename"
-    """``path`` becomes ``target``, over what was there."""
+    """``path`` becomes ``target``, over what was there; ``text`` is ``exchange`` when both names change places."""
     LINK = "link"
-    """``target`` becomes another name of the file at ``path``."""
+    """``target`` becomes another name of the file at ``path``; of the file ``file`` when that had no name."""
     SYMLINK = "symlink"
     """``path`` becomes a symbolic link to ``text``."""
     UNLINK = "unlink"
@@ -54,8 +58,9 @@ class Kind(enum.StrEnum):
     RECEIVE = "receive"
     """``data`` came through a connection: ``channel``."""
     CLOSE = "close"
+    """A descriptor of a file that may be written, or of a connection, is given back by close (not by dup2 or exit)."""
     SPAWN = "spawn"
-    """A process or a thread is made; ``text`` is its name in the tree."""
+    """A process is made; ``text`` is its name in the tree, or ``thread`` when it is a thread of the same process."""
     EXEC = "exec"
     """``text`` is the program."""
     EXIT = "exit"
@@ -90,6 +95,7 @@ class Call:
         append: Whether the file was opened to append.
         data_only: Whether only data need be durable (fdatasync).
         result: What it returned, ``-errno`` when it failed; None when that was not seen, or it never came back.
+        injected: The fault that was injected at this call, in its text form; None when none was.
         began: When it began, in seconds of the monotonic clock since the recording's beginning.
         ended: When it came back; None when that was not seen.
     """
@@ -117,6 +123,7 @@ class Call:
     append: bool = False
     data_only: bool = False
     result: int | None = None
+    injected: str | None = None
     ended: float | None = None
 
 
