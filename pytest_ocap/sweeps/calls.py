@@ -94,6 +94,8 @@ class Call:
         truncated: Whether the call emptied the file.
         append: Whether the file was opened to append.
         data_only: Whether only data need be durable (fdatasync).
+        durable: Whether a write is durable when it comes back: the file was opened with O_SYNC or O_DSYNC, or the call
+            had RWF_SYNC or RWF_DSYNC.
         result: What it returned, ``-errno`` when it failed; None when that was not seen, or it never came back.
         injected: The fault that was injected at this call, in its text form; None when none was.
         began: When it began, in seconds of the monotonic clock since the recording's beginning.
@@ -122,6 +124,7 @@ class Call:
     truncated: bool = False
     append: bool = False
     data_only: bool = False
+    durable: bool = False
     result: int | None = None
     injected: str | None = None
     ended: float | None = None
