@@ -54,6 +54,12 @@ class Output:
 OUTPUTS = (
     Output("report", "FILE.json", "Write what every scenario found to this file, as JSON.", "pytest_ocap.report.json"),
     Output(
+        "html",
+        "FILE.html",
+        "Write the report as a page for a browser to this file; it needs no network and no other file.",
+        "pytest_ocap.report.html",
+    ),
+    Output(
         "badge",
         "FILE.svg|FILE.json",
         "Write the verdict as a badge to this file: an image, or what an endpoint of shields.io answers.",

@@ -16,7 +16,7 @@ _LINES = re.compile("[\t\n]")
 
 
 def visible(text: str, *, lines: bool = True) -> str:
-    """Show what is hidden: control characters as their pictures, others as their numbers.
+    """Show what is hidden by its number, as Python and C write it.
 
     Args:
         text: Anything.
@@ -28,6 +28,4 @@ def visible(text: str, *, lines: bool = True) -> str:
 
 def _shown(found: re.Match[str]) -> str:
     number = ord(found[0])
-    if number < 0x20:
-        return chr(0x2400 + number)
-    return "\u2421" if number == 0x7F else f"\\u{number:04x}"
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"

@@ -62,8 +62,8 @@ def test_the_sentence_counts_every_kind_and_names_the_edition_that_counts() -> N
 
 
 def test_what_is_hidden_is_shown() -> None:
-    assert visible("a\tb\n\x1b[0m\x00\x7f\u202e\udcff\u2028ü") == "a\tb\n␛[0m␀␡\\u202e\\udcff\\u2028ü"
-    assert visible("a\tb\n", lines=False) == "a␉b␊"
+    assert visible("a\tb\n\x1b[0m\x00\x7f\u202e\udcff\u2028ü") == "a\tb\n\\x1b[0m\\x00\\x7f\\u202e\\udcff\\u2028ü"
+    assert visible("a\tb\n", lines=False) == "a\\x09b\\x0a"
 
 
 def test_markdown_is_one_paragraph_and_the_failures() -> None:

@@ -1,0 +1,216 @@
+"""The page says what the JSON report says, all of it, and what daemons wrote stays text."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from report_samples import HOSTILE, check, evidence, green, mixed, red, report, scenario, timeline
+
+from pytest_ocap.report import html, summary
+from pytest_ocap.report.chart import LETTER, MOST_ROWS, NARROWEST, draw
+from pytest_ocap.report.visible import visible
+
+VOID = {"meta", "link", "input", "br", "wbr", "hr", "img"}
+
+
+class Page(HTMLParser):
+    """The elements of a page: each with its attributes and all text in it; wrong nesting fails."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None], list[str]]] = []
+        self._open: list[tuple[str, dict[str, str | None], list[str]]] = []
+        self.feed(text)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        element = (tag, dict(attrs), list[str]())
+        self.elements.append(element)
+        if tag not in VOID:
+            self._open.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs), []))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop()[0] == tag
+
+    def handle_data(self, data: str) -> None:
+        for _, _, texts in self._open:
+            texts.append(data)
+
+    def find(self, tag: str, kind: str = "") -> list[tuple[dict[str, str | None], str]]:
+        return [
+            (attrs, "".join(texts))
+            for name, attrs, texts in self.elements
+            if name == tag and (not kind or kind in (attrs.get("class") or "").split())
+        ]
+
+
+SAMPLES = {"green": green(), "red": red(), "mixed": mixed(), "empty": report()}
+
+
+@pytest.fixture(params=list(SAMPLES))
+def data(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Give each sample."""
+    return SAMPLES[request.param]
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_every_scenario_check_verdict_and_detail_is_there_once(data: dict[str, Any]) -> None:
+    page = Page(html.render(data))
+    runs = page.find("article", "run")
+    assert len(runs) == len(data["scenarios"])
+    for number, entry in enumerate(data["scenarios"], 1):
+        ((attrs, text),) = [(attrs, words(text)) for attrs, text in runs if attrs["id"] == f"run-{number}"]
+        assert attrs["data-standing"] == summary.standing(entry)
+        assert entry["id"] in text
+        assert f"{entry['seconds']:.2f} s" in text
+        for place, made in enumerate(entry["checks"]):
+            ((attrs, text),) = [
+                pair for pair in page.find("li", "check") if pair[0]["id"] == f"run-{number}-check-{place}"
+            ]
+            assert made["verdict"] in words(text)
+            assert made["id"] in text
+            assert visible(made["detail"]) in text
+    assert len(page.find("li", "check")) == sum(len(entry["checks"]) for entry in data["scenarios"])
+
+
+def test_the_matrix_has_a_cell_for_every_check_with_its_verdict(data: dict[str, Any]) -> None:
+    page = Page(html.render(data))
+    for number, entry in enumerate(data["scenarios"], 1):
+        cells = [
+            words(text)
+            for attrs, text in page.find("td", "cell")
+            if attrs["data-run"] == f"run-{number}" and words(text) != "not made"
+        ]
+        verdicts = [cell.split()[-1] for cell in cells]
+        assert verdicts[0] == summary.standing(entry)
+        assert sorted(verdicts[1:]) == sorted(made["verdict"] for made in entry["checks"])
+
+
+def test_each_verdict_is_told_by_a_sign_and_a_word() -> None:
+    page = Page(html.render(mixed()))
+    for _, text in page.find("span", "mark"):
+        sign, word = words(text).split(maxsplit=1)
+        assert not sign.isalnum()
+        assert word.isascii()
+
+
+def test_the_counts_and_the_sentence_are_those_of_the_data(data: dict[str, Any]) -> None:
+    page = Page(html.render(data))
+    counts = summary.counted(data)
+    tally = [words(text).split(maxsplit=2) for _, text in page.find("span", "mark") if words(text).split()[1].isdigit()]
+    assert {text: int(number) for _, number, text in tally} == {
+        summary.STANDINGS[where]: number for where, number in counts.items()
+    }
+    ((_, banner),) = page.find("p", "banner")
+    assert words(banner).endswith(summary.sentence(data))
+
+
+def test_all_of_the_evidence_and_of_the_time_line_is_there() -> None:
+    page = Page(html.render(red()))
+    ((_, run),) = [pair for pair in page.find("article") if "missing_bundle[delete]" in pair[1]]
+    found, events = evidence(HOSTILE), timeline(HOSTILE)
+    wanted = [found["expected"], *found["log"], *(call["text"] for call in found["client"])]
+    wanted += [entry["command"] for entry in found["processes"]] + [entry["path"] for entry in found["files"]]
+    wanted += [entry["target"] for entry in found["files"] if "target" in entry]
+    wanted += [event["what"] for event in events] + [event["detail"] for event in events]
+    assert [text for text in wanted if visible(text) not in run] == []
+    assert "exit status 1" in run
+    assert "code not-running" in run
+    assert "pid 4242" in run
+    assert len(page.find("g", "event")) == len(events)
+
+
+def test_machines_find_the_report_itself_in_the_page(data: dict[str, Any]) -> None:
+    ((attrs, text),) = [pair for pair in Page(html.render(data)).find("script") if pair[0].get("id") == "ocap-report"]
+    assert attrs["type"] == "application/json"
+    assert json.loads(text) == data
+
+
+def test_what_daemons_wrote_makes_no_element(data: dict[str, Any]) -> None:
+    page = Page(html.render(data))
+    assert not page.find("img")
+    assert [attrs.get("type") for attrs, _ in page.find("script")] == ["application/json", None]
+
+
+def test_hostile_names_are_text_wherever_they_stand() -> None:
+    name = f'x[" onmouseover="alert(1)] {HOSTILE}'
+    made = check(HOSTILE, "failed", HOSTILE, evidence(HOSTILE))
+    declared = {"checks": {HOSTILE: HOSTILE}, "mended": [HOSTILE]}
+    hostile = report(
+        scenario(name, made, scenario=HOSTILE, declared=declared, nodeid=HOSTILE, timeline=timeline(HOSTILE))
+    )
+    hostile["driver"] = {"name": HOSTILE, "version": HOSTILE}
+    hostile["run"] = dict.fromkeys(hostile["run"], HOSTILE) | {"seconds": 1.0}
+    page = Page(html.render(hostile))
+    assert not page.find("img")
+    assert len(page.find("script")) == 2
+    assert [attrs for _, attrs, _ in page.elements if any(key.startswith("on") for key in attrs)] == []
+    assert "\x1b" not in html.render(hostile)
+
+
+def test_the_page_refers_to_nothing_outside_itself(data: dict[str, Any]) -> None:
+    for _, attrs, _ in Page(html.render(data)).elements:
+        for name in ("src", "href", "action", "data", "poster", "srcset"):
+            assert (attrs.get(name) or "#").startswith(("#", "data:,"))
+
+
+def test_every_link_within_the_page_leads_somewhere_and_every_id_is_given_once() -> None:
+    page = Page(html.render(mixed()))
+    ids = [attrs["id"] for _, attrs, _ in page.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    for _, attrs, _ in page.elements:
+        target = attrs.get("href") or ""
+        assert not target.startswith("#") or target[1:] in ids
+        for labels in (attrs.get("aria-labelledby") or "").split():
+            assert labels in ids
+
+
+def test_an_older_report_without_the_newer_keys_is_shown() -> None:
+    old = {
+        "schema": 1,
+        "edition": "2026.1",
+        "driver": {"name": "k", "version": "1"},
+        "scenarios": [{"id": "x[y]", "verdict": "passed", "seconds": 0.4, "checks": [check("boots")]}],
+    }
+    del old["scenarios"][0]["checks"][0]["evidence"]  # type: ignore[index]
+    assert "k 1 passed the only scenario of edition 2026.1." in html.render(old)
+
+
+def test_labels_of_a_time_line_never_overlap_on_the_narrowest_page() -> None:
+    events = [
+        {"at": number / 40, "lane": "log", "what": f"event.number.{number}", "detail": ""} for number in range(41)
+    ] + [
+        {"at": number / 9, "until": (number + 2) / 9, "lane": "client", "what": "start" * number, "detail": ""}
+        for number in range(8)
+    ]
+    chart = draw(events)
+    assert chart is not None
+    for lane in chart.lanes:
+        assert len({mark.top for mark in lane.marks}) <= MOST_ROWS
+        rows: dict[int, list[tuple[float, float]]] = {}
+        for mark in (mark for mark in lane.marks if mark.label):
+            length = 100 * LETTER * len(mark.label) / NARROWEST
+            start = mark.label_left - length if mark.label_before else mark.label_left
+            assert all(start >= end or start + length <= begin for begin, end in rows.setdefault(mark.top, []))
+            rows[mark.top].append((start, start + length))
+            assert start >= -1
+            assert start + length <= 101
+    assert sum(len(lane.marks) for lane in chart.lanes) == len(events)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.0004, 0.412, 1.0, 7.3, 95.0])
+def test_a_time_line_has_few_round_moments(seconds: float) -> None:
+    chart = draw([{"at": seconds, "lane": "log", "what": "x", "detail": ""}])
+    assert chart is not None
+    assert 2 <= len(chart.ticks) <= 6
+    assert all(0 <= left <= 100.001 for left, _ in chart.ticks)
