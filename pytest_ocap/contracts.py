@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ocap import markers, session
+from pytest_ocap.clock import Clock
 from pytest_ocap.driver import Capability, has, lacks
 from pytest_ocap.examination import scenario_id
+from pytest_ocap.homes import refuse_fakes
 from pytest_ocap.marker_table import MARKERS, PHASE
 from pytest_ocap.options import driver_of
 from pytest_ocap.report import transport
@@ -85,8 +87,21 @@ def check_beside(item: pytest.Item) -> None:
             item.add_report_section("call", f"ocap contract of {verdict.id}", verdict.explain())
 
 
+def leave(item: pytest.Item) -> None:
+    """Leave a test whose body failed as it stands, for a debugger: its contracts are not checked, and that is told."""
+    for name, wish in item.stash[session.wishes_key].items():
+        if name in SCENARIOS:
+            why = "the body failed, and --pdb keeps what it was about; the contract was not checked"
+            scenario = scenario_id(SCENARIOS[name], wish.values)
+            transport.record(item, lone_finding(scenario, Finding.NOT_MEASURED, "contract", why))
+
+
 def _judge(item: pytest.Item) -> list[Verdict]:
     session.release(item)
+    try:
+        refuse_fakes()
+    except RuntimeError as error:
+        pytest.fail(f"{item.name}: {error}", pytrace=False)
     verdicts = []
     for name, wish in item.stash[session.wishes_key].items():
         if name in SCENARIOS:
@@ -98,12 +113,19 @@ def _judge(item: pytest.Item) -> list[Verdict]:
 
 def _run(item: pytest.Item, scenario: Scenario, values: dict[str, Any]) -> Verdict:
     name = scenario_id(scenario, values)
+    clock = Clock()
+    began = clock.now()
     try:
         if scenario.shared(**values):
             return _run_on_common_daemon(item, scenario, values)
         return _run_on_store(item, scenario, values)
     except HarnessBrokenError as error:
-        return lone_finding(name, Finding.HARNESS_BROKEN, "baseline", str(error))
+        return lone_finding(name, Finding.HARNESS_BROKEN, "baseline", str(error), clock.now() - began)
+    except pytest.fail.Exception as interruption:  # pytest-timeout's, with the method "signal"
+        what = f"interrupted from outside: {interruption}"
+        found = lone_finding(name, Finding.HARNESS_BROKEN, "interrupted", what, clock.now() - began)
+        transport.record(item, found)
+        raise
 
 
 def _run_on_store(item: pytest.Item, scenario: Scenario, values: dict[str, Any]) -> Verdict:

@@ -113,6 +113,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         from pytest_ocap.homes import FAKES
 
         pytest.fail(f"{item.name}: {FAKES}", pytrace=False)
+    session.begin(item)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -125,9 +126,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     try:
         result = yield
     except (Exception, pytest.fail.Exception):
-        contracts.check_beside(item)
+        _look_beside(item)
         raise
-    contracts.check(item)
+    # What a method of a unittest.TestCase raises is kept by its item until the report is made.
+    kept: list[pytest.ExceptionInfo[BaseException]] = getattr(item, "_excinfo", None) or []
+    if not kept:
+        contracts.check(item)
+    elif any(not issubclass(info.type, pytest.skip.Exception) for info in kept):
+        _look_beside(item)
     return result
 
 
@@ -137,3 +143,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     transport.load(item, report)
     return report
+
+
+def _look_beside(item: pytest.Item) -> None:
+    """Check the contract of a test whose body failed, unless somebody is about to look at what the body left."""
+    from pytest_ocap import contracts
+
+    if item.config.getoption("usepdb", False):
+        contracts.leave(item)
+    else:
+        contracts.check_beside(item)

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_ocap import markers, options
 from pytest_ocap.marker_table import MARKERS, PHASE
+from pytest_ocap.report import transport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,11 +73,20 @@ def wished(item: pytest.Item) -> dict[str, dict[str, Any]]:
     return found
 
 
+def begin(item: pytest.Item) -> None:
+    """Forget what an earlier run of the test left: pytest-rerunfailures runs one item several times."""
+    if situation_key in item.stash:
+        del item.stash[situation_key]
+    transport.begin(item)
+
+
 def situation_of(item: pytest.Item) -> Situation:
     """Give the situation of a test, which is made on first use."""
     if situation_key not in item.stash:
+        from pytest_ocap.homes import refuse_fakes
         from pytest_ocap.situation import Situation
 
+        refuse_fakes()
         config = item.config
         driver, wishes = options.driver_of(config), wished(item)
         crash = wishes.get("crashed_init")

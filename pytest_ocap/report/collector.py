@@ -1,7 +1,8 @@
 """Gathers verdicts from test reports, in the process that reports, and has them shown at the end.
 
-Invariant: a verdict is counted once, also when it comes from an xdist worker, and a test whose worker crashed is in
-the report as *harness-broken*.  Light: registered in every run, and silent in one without verdicts.
+Invariant: a test's verdicts are those of its last run, counted once, whether they come from an xdist worker or it was
+run again (pytest-rerunfailures), and a test whose worker crashed is in the report as *harness-broken*.  Light:
+registered in every run, and silent in one without verdicts.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ if TYPE_CHECKING:
 
 
 class Collector:
-    """The verdicts of a run, in the order in which they came in."""
+    """The verdicts of a run, in the order in which their tests came in."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.verdicts: list[Verdict] = []
         self._config = config
         self._written: list[str] = []
         self._unwritten: list[str] = []
+        self._found: dict[str, list[Verdict]] = {}
         self._announced: dict[str, list[str]] = {}
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """The verdicts of every test's last run."""
+        return [verdict for found in self._found.values() for verdict in found]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the verdicts of a test that was called, or that was not called at all."""
@@ -35,10 +41,12 @@ class Collector:
                 self._announced[report.nodeid] = announced
         elif report.when in ("setup", "call"):
             self._announced.pop(report.nodeid, None)
-            for data in transport.carried(report):
+            self._found.pop(report.nodeid, None)
+            carried = transport.carried(report)
+            if carried:
                 from pytest_ocap.verdict import Verdict
 
-                self.verdicts.append(Verdict.from_json(data))
+                self._found[report.nodeid] = [Verdict.from_json(data) for data in carried]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
@@ -47,11 +55,12 @@ class Collector:
             from pytest_ocap.verdict import Finding, lone_finding
 
             what = f"the test worker crashed while it ran {crashitem}"
-            self.verdicts.append(lone_finding(scenario, Finding.HARNESS_BROKEN, "test-worker", what))
+            found = self._found.setdefault(crashitem, [])
+            found.append(lone_finding(scenario, Finding.HARNESS_BROKEN, "test-worker", what))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the table, when there is something to show, and where reports are."""
-        if self.verdicts:
+        if self._found:
             from pytest_ocap.report.terminal import show
 
             show(terminalreporter, self.verdicts)

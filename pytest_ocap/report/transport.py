@@ -36,6 +36,11 @@ def record(item: pytest.Item, verdict: Verdict) -> None:
     item.stash.setdefault(_found_key, []).append(verdict)
 
 
+def begin(item: pytest.Item) -> None:
+    """Take back what an earlier run of the test showed: a test that is run again has its properties once."""
+    item.user_properties[:] = [line for line in item.user_properties if line[0] not in PROPERTIES]
+
+
 def load(item: pytest.Item, report: pytest.TestReport) -> None:
     """Put on a report what is to travel with it, and on the test what JUnit shows."""
     if report.when == "setup" and _announced_key in item.stash:
@@ -46,11 +51,9 @@ def load(item: pytest.Item, report: pytest.TestReport) -> None:
         return
     del item.stash[_found_key]
     setattr(report, CARRIED, [verdict.to_json() for verdict in found])
-    # A test that is run again has its properties once, those of the last time.
     shown = [line for verdict in found for line in properties(verdict)]
-    for owner in (item, report):
-        others = [line for line in owner.user_properties if line[0] not in PROPERTIES]
-        owner.user_properties[:] = [*others, *shown]
+    item.user_properties += shown
+    report.user_properties += shown
 
 
 def announced(report: pytest.TestReport) -> list[str]:

@@ -23,16 +23,31 @@ class Project:
         self.pytester = pytester
         self._patch = patch
 
-    def run(self, *words: str, driver: str | None = "little_driver:driver") -> pytest.RunResult:
+    def run(
+        self,
+        *words: str,
+        driver: str | None = "little_driver:driver",
+        without: tuple[str, ...] = ("cacheprovider", "randomly"),
+    ) -> pytest.RunResult:
         chosen = ("--ocap-driver", driver) if driver else ()
-        return self.pytester.runpytest_subprocess(
-            "-p", "pytest_ocap", "-p", "no:cacheprovider", "-p", "no:randomly", *chosen, *words, timeout=120
-        )
+        left_out = [word for name in without for word in ("-p", f"no:{name}")]
+        return self.pytester.runpytest_subprocess("-p", "pytest_ocap", *left_out, *chosen, *words, timeout=120)
 
     def report(self, *words: str) -> tuple[pytest.RunResult, dict[str, Any]]:
         result = self.run("--ocap-report", "report.json", *words)
+        return result, self.written()
+
+    def written(self) -> dict[str, Any]:
+        """Give the report that the latest run wrote to ``report.json``."""
         data: dict[str, Any] = json.loads((self.pytester.path / "report.json").read_text())
-        return result, data
+        return data
+
+    def verdicts(self) -> dict[str, str]:
+        """Give each scenario's verdict in that report; each must be there once."""
+        scenarios = self.written()["scenarios"]
+        found = {entry["id"]: entry["verdict"] for entry in scenarios}
+        assert len(found) == len(scenarios), scenarios
+        return found
 
     def environment(self, **variables: str) -> None:
         for name, value in variables.items():
