@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
+from watching import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,29 +31,23 @@ GROUPED = """
 """
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
-@pytest.mark.parametrize("how", ["load", "worksteal", "loadgroup", "each"])
+@pytest.mark.parametrize("how", ["load", "worksteal", "loadgroup"])
 def test_every_way_to_spread_tests_gives_each_verdict_once(
     project: Project, homes_left: Callable[[], set[Path]], how: str
 ) -> None:
     project.pytester.makepyfile(GROUPED)
     result, _ = project.report("-n", "2", "--dist", how)
-    result.assert_outcomes(passed=8 if how == "each" else 4)
+    result.assert_outcomes(passed=4)
     assert project.verdicts() == {f"stale_socket[{kind}]": "passed" for kind in KINDS}
     if how == "loadgroup":
-        seen = [set(path.read_text().split()) for path in project.pytester.path.glob("seen-*")]
-        assert all({"dead", "dangling"} in (one, one - {"file", "live"}) or not one & {"dead", "dangling"} for one in seen)
+        seen = sorted(path.read_text().split() for path in project.pytester.path.glob("seen-*"))
+        assert seen == [["dead", "dangling"], ["file", "live"]]
     assert not homes_left()
 
 
-@pytest.mark.parametrize("how", ["load", "worksteal", "loadgroup"])
-@pytest.mark.parametrize("death", ["os._exit(7)", "os.kill(os.getpid(), signal.SIGKILL)", "os.abort()"])
+@pytest.mark.parametrize(
+    ("how", "death"), [("load", "os._exit(7)"), ("worksteal", "os.kill(os.getpid(), signal.SIGKILL)")]
+)
 def test_a_worker_that_dies_while_it_judges_costs_its_own_scenario_only(
     project: Project, homes_left: Callable[[], set[Path]], how: str, death: str
 ) -> None:
@@ -73,15 +67,12 @@ def test_a_worker_that_dies_while_it_judges_costs_its_own_scenario_only(
         """
         import pytest
 
-        @pytest.mark.xdist_group(name="one")
         @pytest.mark.missing_bundle
         def test_bad(): ...
 
-        @pytest.mark.xdist_group(name="one")
         @pytest.mark.stale_socket
         def test_good(): ...
 
-        @pytest.mark.xdist_group(name="two")
         @pytest.mark.crashed_init
         def test_other(): ...
         """
@@ -96,22 +87,29 @@ def test_a_worker_that_dies_while_it_judges_costs_its_own_scenario_only(
     }
     (broken,) = [entry for entry in report["scenarios"] if entry["verdict"] == "harness-broken"]
     assert "test worker crashed while it ran" in broken["checks"][0]["detail"]
-    wait_until(lambda: not homes_left())
+    eventually(lambda: not homes_left())
 
 
+@pytest.mark.parametrize("how", ["load", "loadgroup"])
 def test_a_run_whose_workers_may_not_be_replaced_ends_with_a_report(
-    project: Project, homes_left: Callable[[], set[Path]]
+    project: Project, homes_left: Callable[[], set[Path]], how: str
 ) -> None:
+    # With loadgroup, pytest-xdist 3.8 and older wait for ever where a worker is replaced (pytest-xdist issue 1323).
     project.pytester.makepyfile(
         """
         import os, pytest
 
+        @pytest.mark.xdist_group(name="one")
         @pytest.mark.degraded_boot
         def test_bad(ocap_daemon):
             os._exit(7)
+
+        @pytest.mark.xdist_group(name="one")
+        @pytest.mark.stale_socket
+        def test_good(): ...
         """
     )
-    result, _ = project.report("-n", "1", "--max-worker-restart", "0")
+    result = project.run("-n", "1", "--dist", how, "--max-worker-restart", "0", "--ocap-report", "report.json")
     assert result.ret != 0
-    assert project.verdicts() == {"degraded_boot": "harness-broken"}
-    wait_until(lambda: not homes_left())
+    assert project.verdicts()["degraded_boot"] == "harness-broken"
+    eventually(lambda: not homes_left())
