@@ -16,10 +16,11 @@ from pytest_ocap.driver import Capability, has, lacks
 from pytest_ocap.examination import scenario_id
 from pytest_ocap.homes import refuse_fakes
 from pytest_ocap.marker_table import MARKERS, PHASE
-from pytest_ocap.options import driver_of
+from pytest_ocap.options import driver_of, pinned_edition
 from pytest_ocap.report import transport
 from pytest_ocap.scenarios import SCENARIOS
 from pytest_ocap.situation import subclusters
+from pytest_ocap.standing import excuse, stood
 from pytest_ocap.verdict import Finding, HarnessBrokenError, Verdict, lone_finding
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def admit(item: pytest.Item, driver: KernelDriver) -> None:
             if reason:
                 reasons.append(reason)
                 found = lone_finding(scenario_id(scenario, wish.values), Finding.UNSUPPORTED, "capability", reason)
-                transport.record(item, found)
+                transport.record(item, stood(found, item.config, item.nodeid))
         elif wish.values.get("subclusters") and not has(driver, Capability.LAUNCH):
             reasons.append(str(lacks(driver, {Capability.LAUNCH})))
     for fixture, needs in FIXTURE_NEEDS.items():
@@ -70,11 +71,20 @@ def admit(item: pytest.Item, driver: KernelDriver) -> None:
 
 
 def check(item: pytest.Item) -> None:
-    """Check the contracts of a test's scenarios; fail the test with every broken check, by its name."""
+    """Check the contracts of a test's scenarios; fail the test with every broken check, by its name.
+
+    What is declared, or new, and nothing else, makes the test one that is expected to fail.
+    """
     verdicts = _judge(item)
-    broken = [verdict for verdict in verdicts if verdict.verdict not in (Finding.PASSED, Finding.UNSUPPORTED)]
-    if broken:
-        pytest.fail("\n\n".join(verdict.explain() for verdict in broken), pytrace=False)
+    red = [verdict for verdict in verdicts if verdict.red]
+    if red:
+        pytest.fail("\n\n".join(verdict.explain() for verdict in red), pytrace=False)
+    excused = [verdict for verdict in verdicts if verdict.verdict not in (Finding.PASSED, Finding.UNSUPPORTED)]
+    if excused:
+        for verdict in excused:
+            item.add_report_section("call", f"ocap contract of {verdict.id}", verdict.explain())
+        pytest.xfail("; ".join(excuse(verdict, pinned_edition(item.config)) for verdict in excused))
+        pytest.fail("\n\n".join(verdict.explain() for verdict in excused), pytrace=False)  # reached with --runxfail
     unsupported = [verdict for verdict in verdicts if verdict.verdict is Finding.UNSUPPORTED]
     if unsupported:
         pytest.skip("; ".join(f"{verdict.id}: {verdict.checks[0].detail}" for verdict in unsupported))
@@ -105,7 +115,7 @@ def _judge(item: pytest.Item) -> list[Verdict]:
     verdicts = []
     for name, wish in item.stash[session.wishes_key].items():
         if name in SCENARIOS:
-            verdict = _run(item, SCENARIOS[name], wish.values)
+            verdict = stood(_run(item, SCENARIOS[name], wish.values), item.config, item.nodeid)
             transport.record(item, verdict)
             verdicts.append(verdict)
     return verdicts

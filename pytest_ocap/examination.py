@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_ocap.clock import Clock
+from pytest_ocap.evidence import Event, Evidence
 from pytest_ocap.verdict import (
+    NOT_REACHED,
     Check,
     Finding,
     HarnessBrokenError,
@@ -28,19 +29,35 @@ if TYPE_CHECKING:
 
     from pytest_ocap.driver import Capability, KernelDriver, Outcome
     from pytest_ocap.faults import Fault
+    from pytest_ocap.journal import Journal
 
+
+FIRES = "the fault that was arranged is in force, so that something can be learned"
+"""What the check ``fired`` requires, by which a scenario says that its fault was not."""
+
+WORKS_UNHARMED = "the daemon does what it is asked for as long as nothing is wrong with its home"
+"""What the check ``baseline`` requires, by which a scenario says that it has nothing to stand on."""
 
 HANDED = ("store", "running")
 """Parameters by which a caller hands over what it has prepared; they make no variant."""
 
 
 class Examination:
-    """Collects the checks of one run."""
+    """Collects the checks of one run.
 
-    def __init__(self) -> None:
+    Args:
+        requires: What each check requires, in words.
+        journal: Where the run is written down; without one there is no evidence.
+    """
+
+    def __init__(self, requires: Mapping[str, str] | None = None, journal: Journal | None = None) -> None:
         self.checks: dict[str, Check] = {}
         self.expected: tuple[str, ...] = ()
         self.interrupted: Check | None = None
+        self._requires = requires or {}
+        self._journal = journal
+        self._seen: Evidence | None = None
+        self._proofs: dict[str, str] = {}
 
     def expect(self, *checks: str) -> None:
         """Say which checks this variant makes, in their order; called once, before the first check."""
@@ -54,8 +71,16 @@ class Examination:
         """
         if name not in self.expected or name in self.checks:
             raise HarnessBrokenError(f"the scenario made the check {name!r} twice or without having promised it")
-        self.checks[name] = Check(name, Finding.PASSED if held else Finding.FAILED, detail)
+        finding = Finding.PASSED if held else Finding.FAILED
+        self._note("check", name, detail.partition("\n")[0], ok=held)
+        self.checks[name] = Check(name, finding, detail, None if held else self._evidence(self._requires.get(name, "")))
         return held
+
+    def interrupt(self, name: str, finding: Finding, requires: str, detail: str) -> None:
+        """Record that the run came to an early end, and why."""
+        self._note("check", name, detail.partition("\n")[0], ok=False)
+        seen = None if finding is Finding.UNSUPPORTED else self._seen or self._evidence(requires)
+        self.interrupted = Check(name, finding, detail, None if seen is None else replace(seen, expected=requires))
 
     def outcome(self, name: str, outcome: Outcome, *, within: float | None = None) -> bool:
         """Record as a check that a verb worked, within so many seconds when that is given."""
@@ -73,24 +98,51 @@ class Examination:
             UnsupportedError: One of them cannot be arranged here.
         """
         with contextlib.ExitStack() as stack:
-            for fault in faults:
-                stack.callback(fault.undo)
-                fault.arrange()
-            for fault in faults:
-                prove(fault)
+            try:
+                for fault in faults:
+                    stack.enter_context(self._arranged(fault))
+                for fault in faults:
+                    self._proofs[fault.id] = prove(fault)
+                yield
+            except Exception:
+                self._seen = self._evidence("")  # afterwards the faults are undone, and it would not be what was met
+                raise
+
+    @contextlib.contextmanager
+    def _arranged(self, fault: Fault) -> Iterator[None]:
+        began = 0.0 if self._journal is None else self._journal.now()
+        try:
+            fault.arrange()
             yield
+        finally:
+            fault.undo()
+            if self._journal is not None:
+                proof = self._proofs.get(fault.id, "it did not fire")
+                self._journal.note(Event(began, "fault", fault.id, proof, until=self._journal.now()))
+
+    def _note(self, lane: str, what: str, detail: str, *, ok: bool | None = None) -> None:
+        if self._journal is not None:
+            self._journal.note(Event(self._journal.now(), lane, what, detail[:300], ok=ok))
+
+    def _evidence(self, requires: str) -> Evidence | None:
+        if self._journal is None:
+            return None
+        from pytest_ocap.witness import gather
+
+        return gather(self._journal, requires)
 
     def conclude(self) -> tuple[Finding, tuple[Check, ...]]:
         """Give the finding and the checks, with those that were not reached."""
         checks = [self.interrupted] if self.interrupted else []
         for name in self.expected:
-            unreached = Check(name, Finding.NOT_MEASURED, "not reached")
+            unreached = Check(name, Finding.NOT_MEASURED, NOT_REACHED, Evidence(self._requires.get(name, "")))
             checks.append(self.checks.get(name, unreached))
         findings = {check.verdict for check in checks}
         if Finding.FAILED in findings:
             return Finding.FAILED, tuple(checks)
         if self.interrupted is not None:
-            return self.interrupted.verdict, tuple(checks)
+            unsupported = self.interrupted.verdict is Finding.UNSUPPORTED
+            return self.interrupted.verdict, (self.interrupted,) if unsupported else tuple(checks)
         if not checks or findings != {Finding.PASSED}:
             return Finding.HARNESS_BROKEN, tuple(checks)  # nothing failed, and yet a promised check was not made
         return Finding.PASSED, tuple(checks)
@@ -142,30 +194,41 @@ class Scenario:
         """
         from pytest_ocap import processes
         from pytest_ocap.driver import lacks
+        from pytest_ocap.journal import Journal
+        from pytest_ocap.observer import Observer
+        from pytest_ocap.recording import recorded
+        from pytest_ocap.timeline import compose
 
-        clock = Clock()
-        began = clock.now()
         name = scenario_id(self, parameters)
         variant = {key: value for key, value in parameters.items() if key not in HANDED}
         lacking = lacks(driver, self.needs) or self.supported(driver, **variant)
         if lacking:
-            return lone_finding(name, Finding.UNSUPPORTED, "capability", lacking)
-        examination = Examination()
+            return replace(lone_finding(name, Finding.UNSUPPORTED, "capability", lacking), edition=self.edition)
+        journal = Journal(driver, home)
+        examination = Examination(self.checks, journal)
+        with Observer(journal, running=bool(parameters.get("running"))):
+            try:
+                self._examine(examination, recorded(driver, journal), home, parameters)
+            finally:
+                finding, checks = examination.conclude()
+                seconds = journal.now()
+                if not (parameters.get("running") and finding is Finding.PASSED):
+                    processes.end(home)
+        return Verdict(name, finding, seconds, checks, self.edition, compose(journal))
+
+    def _examine(
+        self, examination: Examination, driver: KernelDriver, home: Path, parameters: Mapping[str, Any]
+    ) -> None:
         try:
             self.body(examination, driver, home, **parameters)
         except UnsupportedError as error:
-            return lone_finding(name, Finding.UNSUPPORTED, "platform", str(error), clock.now() - began)
+            examination.interrupt("platform", Finding.UNSUPPORTED, "this platform can arrange the fault", str(error))
         except NotMeasuredError as error:
-            examination.interrupted = Check("fired", Finding.NOT_MEASURED, str(error))
+            examination.interrupt("fired", Finding.NOT_MEASURED, FIRES, str(error))
         except HarnessBrokenError as error:
-            examination.interrupted = Check("baseline", Finding.HARNESS_BROKEN, str(error))
+            examination.interrupt("baseline", Finding.HARNESS_BROKEN, WORKS_UNHARMED, str(error))
         except Exception:  # noqa: BLE001 (whatever the harness itself did wrong is told, with its traceback)
-            examination.interrupted = Check("harness", Finding.HARNESS_BROKEN, traceback.format_exc())
-        finally:
-            finding, checks = examination.conclude()
-            if not (parameters.get("running") and finding is Finding.PASSED):
-                processes.end(home)
-        return Verdict(name, finding, clock.now() - began, checks)
+            examination.interrupt("harness", Finding.HARNESS_BROKEN, "the harness works", traceback.format_exc())
 
 
 def _always(_driver: KernelDriver, **_parameters: Any) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,11 +21,16 @@ _SAME = {"warn": "warning", "critical": "fatal", "panic": "fatal"}
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a log: its level (lower case, ``""`` when it has none), and all its words."""
+    """One line of a log: its level (lower case, ``""`` when it has none), and all its words.
+
+    ``raw`` is the line as it stands there, and ``end`` where in the file it ends.
+    """
 
     level: str
     text: str
     record: Mapping[str, Any] = field(default_factory=dict)
+    raw: str = ""
+    end: int = 0
 
 
 class LogMark:
@@ -40,9 +45,14 @@ class LogMark:
         if self.path is None or not self.path.is_file():
             return []
         with self.path.open("rb") as file:
-            file.seek(self._size if self.path.stat().st_size >= self._size else 0)
+            end = file.seek(self._size if self.path.stat().st_size >= self._size else 0)
             content = file.read()
-        lines = [read_line(text) for text in content.decode(errors="replace").splitlines() if text.strip()]
+        lines = []
+        for part in content.splitlines(keepends=True):
+            end += len(part)
+            text = part.decode(errors="replace").rstrip("\r\n")
+            if text.strip():
+                lines.append(replace(read_line(text), end=end))
         return [line for line in lines if level is None or line.level == level]
 
     def tail(self, count: int = 20) -> str:
@@ -59,10 +69,10 @@ def read_line(text: str) -> Line:
         record = None
     if isinstance(record, dict) and isinstance(record.get("level"), str):
         level = record["level"].lower()
-        return Line(_SAME.get(level, level), " ".join(_words(record)), record)
+        return Line(_SAME.get(level, level), " ".join(_words(record)), record, raw=text)
     match = _LEVEL.search(text)
     level = match.group(1).lower() if match else ""
-    return Line(_SAME.get(level, level), text)
+    return Line(_SAME.get(level, level), text, raw=text)
 
 
 def _words(value: Any) -> Iterator[str]:

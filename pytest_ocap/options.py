@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ocap.editions import EDITIONS
 from pytest_ocap.report.outputs import OUTPUTS, problems
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ DRIVER_HELP = (
     "pyproject.toml describes), or where an object of yours is: pkg.mod:attr."
 )
 
+EDITION_HELP = (
+    "The edition to which the project is pinned: scenarios of a newer one run, show as new, and do not fail the run."
+)
+
 BUNDLED = {"kernel": "pytest_ocap.drivers.kernel:driver", "command": "pytest_ocap.drivers.command:driver_from"}
 """The drivers that come with the plugin, by their names."""
 
@@ -33,8 +38,11 @@ DESCRIBED = "command"
 
 DEFAULT_DRIVER = "kernel"
 
-TABLE_KEYS = ("driver", DESCRIBED)
+TABLE_KEYS = ("driver", "edition", DESCRIBED)
 """What may stand in ``[tool.pytest_ocap]`` of ``pyproject.toml``."""
+
+WORDS = ("driver", "edition")
+"""Those of them that are a word each."""
 
 _driver_key = pytest.StashKey["KernelDriver"]()
 
@@ -43,9 +51,11 @@ def add_options(parser: pytest.Parser) -> None:
     """Register options and ini keys."""
     group = parser.getgroup("ocap", "object-capability kernels")
     group.addoption("--ocap-driver", metavar="NAME|pkg.mod:attr", default=None, help=DRIVER_HELP)
+    group.addoption("--ocap-edition", metavar="EDITION", default=None, help=EDITION_HELP)
     for output in OUTPUTS:
         group.addoption(output.option, metavar=output.metavar, default=None, help=output.help)
     parser.addini("ocap_driver", DRIVER_HELP, default="")
+    parser.addini("ocap_edition", EDITION_HELP, default="")
 
 
 def driver_of(config: pytest.Config) -> KernelDriver:
@@ -105,9 +115,41 @@ def read_table(config: pytest.Config) -> dict[str, Any]:
                 f"{path}: unknown key {key!r} in [tool.pytest_ocap]; known: {', '.join(TABLE_KEYS)}"
                 + suggestion(key, TABLE_KEYS)
             )
-    if not isinstance(table.get("driver", ""), str):
-        raise pytest.UsageError(f"{path}: [tool.pytest_ocap] driver is not a string: {table['driver']!r}")
+    for key in WORDS:
+        if not isinstance(table.get(key, ""), str):
+            raise pytest.UsageError(f"{path}: [tool.pytest_ocap] {key} is not a string: {table[key]!r}")
     return table
+
+
+def chosen(config: pytest.Config, key: str) -> tuple[str, str] | None:
+    """Give the value of a setting and where it stands: command line, ini key or table; ``None`` when nowhere.
+
+    Raises:
+        pytest.UsageError: There is something wrong with the table.
+    """
+    if value := config.getoption(f"--ocap-{key}"):
+        return value, f"--ocap-{key}"
+    if value := config.getini(f"ocap_{key}"):
+        return value, f"the ini key ocap_{key}"
+    value = read_table(config).get(key)
+    return (value, f"[tool.pytest_ocap] {key}") if value else None
+
+
+def pinned_edition(config: pytest.Config) -> str | None:
+    """Give the edition to which the project is pinned; ``None`` when to none.
+
+    Raises:
+        pytest.UsageError: There is no such edition.
+    """
+    found = chosen(config, "edition")
+    if found is None:
+        return None
+    edition, source = found
+    if edition not in EDITIONS:
+        raise pytest.UsageError(
+            f"{source}: there is no edition {edition!r}; known: {', '.join(EDITIONS)}" + suggestion(edition, EDITIONS)
+        )
+    return edition
 
 
 def load(name: str, source: str, config: pytest.Config) -> KernelDriver:

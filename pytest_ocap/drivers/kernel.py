@@ -74,7 +74,8 @@ class KernelDriver:
         """Run ``ocap daemon start``; an interrupt is one of the daemon's failpoints."""
         if interrupt is not None:
             setting |= Setting(env={"OCAP_FAILPOINT": f"{interrupt.phase}={interrupt.how}"})
-        return self._run(home, "daemon", "start", "--timeout", f"{timeout:g}", timeout=timeout, setting=setting)
+        words = ("--timeout", f"{timeout:g}", "--log-level", "debug")  # its log then has the phases
+        return self._run(home, "daemon", "start", *words, timeout=timeout, setting=setting)
 
     def stop(self, home: Path, *, timeout: float, force: bool = False) -> Outcome:
         """Run ``ocap daemon stop``."""

@@ -7,15 +7,27 @@ registered in every run, and silent in one without verdicts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_ocap.options import driver_of, wanted_reports
+from pytest_ocap.clock import Clock
+from pytest_ocap.options import driver_of, pinned_edition, wanted_reports
 from pytest_ocap.report import transport
 
 if TYPE_CHECKING:
+    from pytest_ocap.driver import KernelDriver
     from pytest_ocap.verdict import Verdict
+
+
+class Run(NamedTuple):
+    """What is to be said of a run as a whole: when it began (ISO 8601), how long it took, and under which pin."""
+
+    driver: KernelDriver
+    pinned: str | None
+    started: str
+    seconds: float
 
 
 class Collector:
@@ -27,6 +39,9 @@ class Collector:
         self._unwritten: list[str] = []
         self._found: dict[str, list[Verdict]] = {}
         self._announced: dict[str, list[str]] = {}
+        self._clock = Clock()
+        self._began = self._clock.now()
+        self._started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -52,11 +67,12 @@ class Collector:
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport, sched: Any) -> None:
         """Take in the scenarios of a test from whose worker nothing came any more."""
         for scenario in self._announced.pop(crashitem, ()):
+            from pytest_ocap.standing import stood
             from pytest_ocap.verdict import Finding, lone_finding
 
             what = f"the test worker crashed while it ran {crashitem}"
-            found = self._found.setdefault(crashitem, [])
-            found.append(lone_finding(scenario, Finding.HARNESS_BROKEN, "test-worker", what))
+            verdict = lone_finding(scenario, Finding.HARNESS_BROKEN, "test-worker", what)
+            self._found.setdefault(crashitem, []).append(stood(verdict, self._config, crashitem))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the table, when there is something to show, and where reports are."""
@@ -78,8 +94,12 @@ class Collector:
         from pytest_ocap.report.json import as_data
         from pytest_ocap.report.outputs import write_all
 
-        wrong = write_all(wanted, as_data(driver_of(self._config), self.verdicts))
+        wrong = write_all(wanted, as_data(self._run(), self.verdicts))
         self._unwritten = list(wrong.values())
         self._written = [path for output, path in wanted.items() if output not in wrong]
         if wrong and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def _run(self) -> Run:
+        seconds = self._clock.now() - self._began
+        return Run(driver_of(self._config), pinned_edition(self._config), self._started, seconds)

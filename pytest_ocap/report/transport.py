@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ocap.editions import EDITION
-
 if TYPE_CHECKING:
     from pytest_ocap.verdict import Verdict
 
@@ -73,5 +71,5 @@ PROPERTIES = ("ocap_scenario", "ocap_verdict", "ocap_edition", "ocap_seconds", "
 def properties(verdict: Verdict) -> list[tuple[str, str]]:
     """Give what JUnit shows of a verdict; the broken checks stand beside each other, each with its finding."""
     broken = ", ".join(f"{check.id} ({check.verdict})" for check in verdict.broken)
-    values = (verdict.id, str(verdict.verdict), EDITION, f"{verdict.seconds:.3f}", broken)
+    values = (verdict.id, str(verdict.verdict), verdict.edition, f"{verdict.seconds:.3f}", broken)
     return list(zip(PROPERTIES, values, strict=True))

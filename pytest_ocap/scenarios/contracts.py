@@ -143,7 +143,6 @@ def check_nothing_left(
     clock.wait_until(lambda: not _remaining(home, crew), SETTLE_SECONDS, every=0.02)
     remaining = _remaining(home, crew)
     left = [f"process: {processes.describe(process)}" for process in remaining]
-    processes.kill(remaining)
     left += [f"lock: {path}" for path in locked_files(home)]
     path = driver.socket(home)
     if path is not None and listens(path):
@@ -151,7 +150,9 @@ def check_nothing_left(
     pid_file = driver.pid(home) if has(driver, Capability.PIDFILE) else None
     if pid_file is not None and pid_file.is_file():
         left.append(f"pid file: {pid_file}")
-    return examination.check("nothing-left", not left, "\n".join(left) or "no process, no lock, no listener")
+    held = examination.check("nothing-left", not left, "\n".join(left) or "no process, no lock, no listener")
+    processes.kill(remaining)
+    return held
 
 
 def _remaining(home: Path, crew: Sequence[psutil.Process]) -> list[psutil.Process]:

@@ -18,11 +18,13 @@ def check(
 
 def scenario(name: str, *checks: dict[str, Any], verdict: str | None = None, **more: Any) -> dict[str, Any]:
     found = [entry["verdict"] for entry in checks]
+    verdict = verdict or next((one for one in found if one != "passed"), "passed")
     return {
         "id": name,
         "scenario": name.partition("[")[0],
         "edition": "2026.1",
-        "verdict": verdict or next((one for one in found if one != "passed"), "passed"),
+        "verdict": verdict,
+        "red": verdict not in ("passed", "unsupported"),
         "seconds": 0.412,
         "new": False,
         "declared": None,
@@ -33,7 +35,11 @@ def scenario(name: str, *checks: dict[str, Any], verdict: str | None = None, **m
     }
 
 
+VERDICTS = ("passed", "failed", "not-measured", "harness-broken", "unsupported")
+
+
 def report(*scenarios: dict[str, Any], **more: Any) -> dict[str, Any]:
+    found = [entry["verdict"] for entry in scenarios]
     return {
         "schema": 1,
         "edition": "2026.2",
@@ -46,17 +52,28 @@ def report(*scenarios: dict[str, Any], **more: Any) -> dict[str, Any]:
             "python": "3.11.7",
             "plugin": "0.1.0",
         },
+        "summary": {
+            **{verdict: found.count(verdict) for verdict in VERDICTS},
+            "declared": sum(bool(entry["declared"]) and not entry["red"] for entry in scenarios),
+            "new": sum(entry["new"] for entry in scenarios),
+        },
         "scenarios": sorted(scenarios, key=lambda entry: str(entry["id"])),
         **more,
     }
 
 
+def call(verb: str, at: float, seconds: float, asked: str, text: str, **more: Any) -> dict[str, Any]:
+    data = {"verb": verb, "asked": asked, "at": at, "seconds": seconds, "ok": False, "status": None, "code": None}
+    return {**data, "timed_out": False, "text": text, **more}
+
+
 def evidence(text: str = "error: ENOENT") -> dict[str, Any]:
     return {
         "expected": "the daemon is ready within 40 s",
+        "at": 0.218,
         "client": [
-            {"verb": "start", "seconds": 0.213, "ok": False, "status": 1, "code": None, "text": text},
-            {"verb": "ping", "seconds": 0.004, "ok": False, "status": None, "code": "not-running", "text": text},
+            call("start", 0.001, 0.213, "timeout=40 s", text, status=1),
+            call("ping", 0.214, 0.004, "timeout=10 s", text, code="not-running"),
         ],
         "log": ['{"ts": "2026-11-24T08:44:37Z", "event": "daemon.starting"}', text],
         "processes": [
@@ -70,6 +87,7 @@ def evidence(text: str = "error: ENOENT") -> dict[str, Any]:
                 "role": "daemon",
             }
         ],
+        "cut": ["312 of 512 files are not shown"],
         "files": [
             {"path": "kernel.sqlite", "kind": "file", "bytes": 45056, "mode": "0600", "locked_by": [4242]},
             {"path": "daemon.sock", "kind": "socket", "bytes": 0, "mode": "0600", "locked_by": []},
@@ -121,14 +139,19 @@ def mixed() -> dict[str, Any]:
         *red()["scenarios"][1:],
         scenario("degraded_boot", check("boots"), check("clean-stop"), timeline=timeline()),
         scenario(
-            "legible_fatal[store-newer]", check("no-masked-text", "failed", "undefined", evidence()), declared=known
+            "legible_fatal[store-newer]",
+            check("no-masked-text", "failed", "undefined", evidence()),
+            declared=known,
+            red=False,
         ),
-        scenario("stale_socket[dead]", check("boots"), check("ping"), declared=late),
+        scenario("stale_socket[dead]", check("boots"), check("ping"), declared=late, red=True),
         scenario(
             "crashed_init[kill-restore]", check("fired", "not-measured", "the fault was arranged and did not fire")
         ),
         scenario("crashed_init[hang-log]", check("harness", "harness-broken", "Traceback (most recent call last)…")),
         scenario("bundle_fetch_error[fifo]", check("capability", "unsupported", "the driver lacks fetch")),
-        scenario("slow_init", check("never-hung", "failed", "called hung", evidence()), new=True, edition="2026.2"),
+        scenario(
+            "slow_init", check("never-hung", "failed", "called hung", evidence()), new=True, red=False, edition="2026.2"
+        ),
         pinned="2026.1",
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_ocap.logs import read_line
+from pytest_ocap.report.collector import Run
 from pytest_ocap.report.json import as_data
 from pytest_ocap.report.outputs import OUTPUTS
 from pytest_ocap.scenarios.contracts import listens, locked_files, masked, masked_record, names_path
@@ -87,7 +88,7 @@ def test_a_report_holds_any_text(short_tmp: Path) -> None:
     from little_driver import LittleDriver
 
     verdict = lone_finding("x", Finding.FAILED, "one", "a name that is no text: \udcff, and ü")
-    OUTPUTS[0].write(str(short_tmp / "deep" / "r.json"), as_data(LittleDriver(), [verdict]))
-    read = json.loads((short_tmp / "deep" / "r.json").read_text())
-    assert read == as_data(LittleDriver(), [verdict])
+    data = as_data(Run(LittleDriver(), None, "2026-11-24T08:44:36Z", 1.5), [verdict])
+    OUTPUTS[0].write(str(short_tmp / "deep" / "r.json"), data)
+    assert json.loads((short_tmp / "deep" / "r.json").read_text()) == data
     assert [path.name for path in (short_tmp / "deep").iterdir()] == ["r.json"]

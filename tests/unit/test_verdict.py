@@ -10,7 +10,7 @@ import pytest
 
 from pytest_ocap.driver import Capability, Outcome
 from pytest_ocap.examination import Examination, scenario
-from pytest_ocap.verdict import Check, Finding, HarnessBrokenError, UnsupportedError, Verdict
+from pytest_ocap.verdict import NOT_REACHED, Check, Declared, Finding, HarnessBrokenError, UnsupportedError, Verdict
 
 if TYPE_CHECKING:
     from pytest_ocap.driver import KernelDriver
@@ -100,7 +100,10 @@ def test_a_fault_that_does_not_fire_is_not_measured_and_undone() -> None:
 
     verdict = judge(body)
     assert verdict.verdict is Finding.NOT_MEASURED
-    assert verdict.checks[0] == Check("fired", Finding.NOT_MEASURED, "the fault 'armed' was arranged and did not fire")
+    fired = verdict.checks[0]
+    assert (fired.id, fired.verdict) == ("fired", Finding.NOT_MEASURED)
+    assert fired.detail == "the fault 'armed' was arranged and did not fire"
+    assert verdict.red
     assert fault.done == ["arranged", "undone"]
 
 
@@ -145,9 +148,39 @@ def test_a_failed_check_outweighs_a_harness_that_broke_later() -> None:
     assert judge(body).verdict is Finding.FAILED
 
 
-def test_a_verdict_survives_the_way_through_json() -> None:
-    verdict = Verdict("x[y]", Finding.FAILED, 0.25, (Check("one", Finding.FAILED, "größer\n<x>"),))
-    assert Verdict.from_json(verdict.to_json()) == verdict
+ONE, TWO = Check("one", Finding.FAILED, "broken"), Check("two", Finding.NOT_MEASURED, NOT_REACHED)
+BASELINE = Check("baseline", Finding.HARNESS_BROKEN, "and then it did not stop")
+FIRED = Check("fired", Finding.NOT_MEASURED, "the fault did not fire")
+
+
+@pytest.mark.parametrize(
+    ("finding", "checks", "declared", "new", "red"),
+    [
+        (Finding.PASSED, (), (), False, False),
+        (Finding.UNSUPPORTED, (Check("capability", Finding.UNSUPPORTED, ""),), (), False, False),
+        (Finding.FAILED, (ONE, TWO), (), False, True),
+        (Finding.FAILED, (ONE, TWO), ("one",), False, False),
+        (Finding.FAILED, (ONE, TWO), ("two",), False, True),
+        (Finding.FAILED, (ONE, BASELINE), ("one",), False, False),
+        (Finding.FAILED, (ONE, Check("harness", Finding.HARNESS_BROKEN, "")), ("one",), False, True),
+        (Finding.FAILED, (ONE,), (), True, False),
+        (Finding.NOT_MEASURED, (FIRED, TWO), (), False, True),
+        (Finding.NOT_MEASURED, (FIRED, TWO), ("fired",), False, False),
+        (Finding.NOT_MEASURED, (FIRED, TWO), (), True, False),
+        (Finding.HARNESS_BROKEN, (BASELINE, TWO), (), False, True),
+        (Finding.HARNESS_BROKEN, (BASELINE, TWO), ("baseline",), False, True),
+        (Finding.HARNESS_BROKEN, (TWO,), ("two",), False, True),
+    ],
+)
+def test_what_fails_a_run(
+    finding: Finding, checks: tuple[Check, ...], declared: tuple[str, ...], new: bool, red: bool
+) -> None:
+    known = Declared(dict.fromkeys(declared, "known"))
+    assert Verdict("x", finding, 0.1, checks, new=new, declared=known).red is red
+
+
+def test_a_declared_check_that_passed_after_all_fails_the_run_until_that_is_mended() -> None:
+    assert Verdict("x", Finding.PASSED, 0.1, (), declared=Declared({"one": "known"}, mended=("one",))).red
 
 
 def test_a_late_success_is_a_failure() -> None:
