@@ -91,6 +91,7 @@ def render(data: Mapping[str, Any], _suffix: str = ".html") -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     return environment.get_template("page.html").render(
         report=report,

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 
+_REPORT: dict[str, Any] = {"edition": "", "pinned": None, "run": {}}
 _SCENARIO = {"edition": None, "new": False, "declared": None, "nodeid": "", "timeline": ()}
-_CHECK = {"evidence": None}
 _EVIDENCE = {"expected": "", "client": (), "log": (), "processes": (), "files": ()}
 
 
@@ -44,21 +44,29 @@ def read(path: str) -> dict[str, Any]:
 
 
 def completed(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a report with every key that it may lack."""
-    driver = {"name": data["driver"]["name"], "version": data["driver"]["version"]}
-    scenarios = [_completed_scenario(scenario) for scenario in data["scenarios"]]
-    return {"edition": "", "pinned": None, "run": {}, **data, "driver": driver, "scenarios": scenarios}
+    """Give a report with every key that it may lack.
+
+    Raises:
+        KeyError, TypeError, AttributeError: It lacks one that every report has, or is of another form.
+    """
+    _ = data["driver"]["name"], data["driver"]["version"]
+    return _filled(data, _REPORT) | {"scenarios": [_completed_scenario(scenario) for scenario in data["scenarios"]]}
 
 
 def _completed_scenario(scenario: Mapping[str, Any]) -> dict[str, Any]:
-    name = str(scenario["id"])
-    checks = [{**_CHECK, **check} for check in scenario["checks"]]
-    for check in checks:
-        _ = check["id"], check["verdict"], check["detail"]
-        if check["evidence"] is not None:
-            check["evidence"] = {**_EVIDENCE, **check["evidence"]}
     _ = scenario["verdict"], scenario["seconds"]
-    return {**_SCENARIO, "scenario": name.partition("[")[0], **scenario, "checks": checks}
+    checks = [_completed_check(check) for check in scenario["checks"]]
+    return _filled(scenario, {"scenario": str(scenario["id"]).partition("[")[0], **_SCENARIO}) | {"checks": checks}
+
+
+def _completed_check(check: Mapping[str, Any]) -> dict[str, Any]:
+    _ = check["id"], check["verdict"], check["detail"]
+    evidence = check.get("evidence")
+    return {**check, "evidence": None if evidence is None else _filled(evidence, _EVIDENCE)}
+
+
+def _filled(data: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    return {**data, **{key: value for key, value in defaults.items() if key not in data}}
 
 
 def merged(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
