@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from kernel.daemon.ensure import DaemonState
     from kernel.daemon.home import Home
+    from kernel.daemon.watch import Standstill
     from kernel.errors import OcapError
 
 _PATIENCE = 1.0  # seconds that a stopped daemon (SIGSTOP, a debugger), or a stranger in its place, has to answer
@@ -111,14 +112,13 @@ def status_of(home: Home) -> dict[str, Any]:
     if found["daemon"]["state"] == "starting":
         from kernel.daemon import outcome
         from kernel.daemon.lock import inspect_lock
-        from kernel.daemon.process import monotonic, state_of
+        from kernel.daemon.process import monotonic
 
         lock = inspect_lock(home.lock)
         if lock.held and lock.info is not None:
             idle = monotonic() - lock.info.progress_monotonic
-            stopped = state_of(lock.info.pid) in ("T", "t")
-            if stopped or idle >= _HUNG_SECONDS:
-                raise outcome.stuck(home, lock.info.pid, lock.info.phase, idle, stopped=stopped, ready=False)
+            if idle >= _HUNG_SECONDS:
+                raise outcome.stuck(home, lock.info.pid, lock.info.phase, idle, stopped=False, ready=False)
     return found
 
 
@@ -128,7 +128,7 @@ class _Watch:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._began: float | None = None
-        self._stopped_since: float | None = None
+        self._standstill: Standstill | None = None
         self.pid: int | None = None
 
     def look(self) -> None:
@@ -140,22 +140,20 @@ class _Watch:
         """
         from kernel.daemon import outcome
         from kernel.daemon.lock import inspect_lock
-        from kernel.daemon.process import monotonic, state_of
+        from kernel.daemon.process import monotonic
+        from kernel.daemon.watch import Standstill
 
         if self.pid is None:
             return
         now = monotonic()
         self._began = now if self._began is None else self._began
+        self._standstill = self._standstill or Standstill(monotonic, _PATIENCE)
         if now - self._began >= _PATIENCE:
             lock = inspect_lock(self._home.lock)
             if not lock.held or lock.info is None or lock.info.pid != self.pid:
                 raise outcome.foreign_listener(self._home, self.pid)
-        if state_of(self.pid) not in ("T", "t"):
-            self._stopped_since = None
-        elif self._stopped_since is None:
-            self._stopped_since = now
-        elif now - self._stopped_since >= _PATIENCE:
-            raise outcome.stuck(self._home, self.pid, "ready", now - self._stopped_since, stopped=True, ready=True)
+        if self._standstill.look(self.pid):
+            raise outcome.stuck(self._home, self.pid, "ready", now - self._began, stopped=True, ready=True)
 
 
 def ensured(args: Namespace, *, timeout: float = 30.0, options: Sequence[str] = ()) -> DaemonState:

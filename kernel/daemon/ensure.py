@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kernel.daemon import outcome
 from kernel.daemon.client import Client
 from kernel.daemon.lock import FAILED, READY, STOPPING, inspect_lock
-from kernel.daemon.process import is_alive, monotonic, state_of
+from kernel.daemon.process import is_alive, monotonic
 from kernel.daemon.spawn import Spawned, reap, spawn_daemon
 from kernel.daemon.stop import StopReport, stop_daemon
+from kernel.daemon.watch import SETTLING, Watch, stands_still
 from kernel.errors import ConnectionLostError, NotRunningError, OcapError, RequestTimeoutError
 
 if TYPE_CHECKING:
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
     OnPhase = Callable[[str, int | None, int | None], None]
 
 __all__ = ["DaemonState", "StopReport", "daemon_status", "ensure_daemon", "stop_daemon"]
-
-#: How long a process may be stopped (SIGSTOP, a debugger) before its start counts as hung, in seconds.
-STOPPED_PATIENCE = 0.3
-
-#: How long a lock whose text names nobody, or a ready daemon without a socket, may be a passing state, in seconds.
-SETTLING = 1.0
 
 #: How long a listener may outlast its lock: a process that is killed closes one after the other, in seconds.
 _CLOSING = 0.25
@@ -103,43 +98,6 @@ def daemon_status(home: Home, *, timeout: float = 5.0) -> dict[str, Any]:
     return _Ensuring(home, timeout, None, (), monotonic).status()
 
 
-class _Watch:
-    """Notices that a start makes no progress."""
-
-    def __init__(self, home: Home, timeout: float, clock: Callable[[], float]) -> None:
-        self._home = home
-        self._timeout = timeout
-        self._clock = clock
-        self._moved_at = clock()
-        self._stopped_since: float | None = None
-        self._looked_at = float("-inf")
-
-    def moved(self) -> None:
-        """Note a sign of progress."""
-        self._moved_at = self._clock()
-
-    def check(self, pid: int, phase: str | None, *, ready: bool = False, idle: float = 0.0) -> None:
-        """Raise DaemonHungError (DaemonUnresponsiveError for a ready daemon) when there has been none for too long.
-
-        Args:
-            pid: The daemon.
-            phase: Its phase.
-            ready: Whether it is past its start.
-            idle: For how long it is known to have made no progress, in seconds.
-        """
-        now = self._clock()
-        if now - self._looked_at >= 0.1:
-            self._looked_at = now
-            if state_of(pid) not in ("T", "t"):
-                self._stopped_since = None
-            elif self._stopped_since is None:
-                self._stopped_since = now
-        stopped = self._stopped_since is not None and now - self._stopped_since >= STOPPED_PATIENCE
-        observed = now - self._moved_at
-        if stopped or observed >= self._timeout or (idle >= self._timeout and observed >= min(SETTLING, self._timeout)):
-            raise outcome.stuck(self._home, pid, phase, max(observed, idle), stopped=stopped, ready=ready)
-
-
 class _Ensuring:
     """One call of :func:`ensure_daemon`."""
 
@@ -190,7 +148,7 @@ class _Ensuring:
             if holder is None:
                 self._wait_for_explanation()
             elif holder.phase != READY:
-                if state_of(holder.pid) in ("T", "t"):
+                if stands_still(holder.pid, clock=self._clock):
                     raise outcome.stuck(self._home, holder.pid, holder.phase, _idle(holder), stopped=True, ready=False)
                 return _unfinished(holder)
             elif self._listener_is_gone(holder):
@@ -239,7 +197,7 @@ class _Ensuring:
             time.sleep(_POLL)
 
     def _query(self, info: LockInfo) -> dict[str, Any] | None:
-        watch = _Watch(self._home, self._timeout, self._clock)
+        watch = Watch(self._home, self._timeout, self._clock)
         with Client(
             self._home.socket,
             timeout=self._timeout,
@@ -266,7 +224,7 @@ class _Ensuring:
             DaemonDiedError: It failed.
             DaemonUnresponsiveError: It is ready, but nothing listens.
         """
-        watch = _Watch(self._home, self._timeout, self._clock)
+        watch = Watch(self._home, self._timeout, self._clock)
         mark = (info.phase, info.progress_monotonic)
         if info.phase == READY:
             if self._listener_is_gone(info):
@@ -334,7 +292,7 @@ class _Ensuring:
             spawned.close()
 
     def _await_ready(self, spawned: Spawned) -> None:
-        watch = _Watch(self._home, self._timeout, self._clock)
+        watch = Watch(self._home, self._timeout, self._clock)
         while not (spawned.ready or spawned.ended or spawned.fatal):
             for phase, progress in spawned.wait(min(0.1, self._timeout)):
                 watch.moved()

@@ -99,6 +99,16 @@ def state_of(pid: int) -> str | None:
     return fields[0] if fields else None
 
 
+def switches_of(pid: int) -> int | None:
+    """Give how often a process has been given the processor and lost it again, or None where that is not told."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            lines = [line.split() for line in file if "ctxt_switches" in line]
+    except OSError:
+        return None
+    return sum(int(line[-1]) for line in lines) if lines else None
+
+
 def name_of(pid: int) -> str:
     """Give the name of a process for people, or ``unknown``."""
     try:
