@@ -110,10 +110,18 @@ QUARANTINED = "quarantined"
 
 @dataclass(frozen=True)
 class Interrupt:
-    """A wish to have a start interrupted: ``how`` is ``kill`` or ``hang``, ``phase`` one of the driver's phases."""
+    """A wish to have a start interrupted.
+
+    Attributes:
+        how: ``kill`` or ``hang``.
+        phase: One of the driver's phases.
+        note: A file to which a failpoint that can do so adds, as a line, the pid of the process that it is about to
+            strike: a daemon that is gone within a millisecond can be proved to have been there by nothing else.
+    """
 
     how: str
     phase: str
+    note: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernel import __version__
 from kernel.daemon.descriptors import close_inherited, open_standard_descriptors
-from kernel.daemon.failpoint import VARIABLE, Failpoint
+from kernel.daemon.failpoint import NOTE_VARIABLE, VARIABLE, Failpoint
 from kernel.daemon.fatal import FatalReporter, render
 from kernel.daemon.home import Home
 from kernel.daemon.lock import FAILED, READY, STOPPED, STOPPING, DaemonLock, remove_pid_file, write_pid_file
@@ -109,7 +109,7 @@ class Daemon:
         close_inherited(options.status_fd)
         home = self._home = Home(options.home)
         self._reporter.log_path = home.log
-        self._failpoint = Failpoint(os.environ.get(VARIABLE))
+        self._failpoint = Failpoint(os.environ.get(VARIABLE), os.environ.get(NOTE_VARIABLE))
         home.create()
         os.chdir("/")
         self._phase_lock(home)

@@ -115,7 +115,7 @@ class CommandDriver:
         """Run the start command; an interrupt is the daemon's own failpoint, or something that happens in the home."""
         settings = self._settings
         if interrupt is not None and settings.interrupt:
-            values = {"phase": interrupt.phase, "how": interrupt.how}
+            values = {"phase": interrupt.phase, "how": interrupt.how, "note": os.fspath(interrupt.note or os.devnull)}
             setting |= Setting(env={key: filled(text, values) for key, text in settings.interrupt.items()})
         if "timeout" not in placeholders(settings.start):
             timeout = max(timeout, 0.0 if settings.foreground else settings.start_timeout)

@@ -37,7 +37,7 @@ class Key(NamedTuple):
 _HOME = ("home",)
 _PLACES = ("home", "socket")
 _START = (*_PLACES, "timeout")
-_INTERRUPT = ("phase", "how")
+_INTERRUPT = ("phase", "how", "note")
 
 KEYS: dict[str, Key] = {
     "name": Key("text", (), "the daemon's name, for reports"),

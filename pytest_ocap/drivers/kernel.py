@@ -73,7 +73,10 @@ class KernelDriver:
     ) -> Outcome:
         """Run ``ocap daemon start``; an interrupt is one of the daemon's failpoints."""
         if interrupt is not None:
-            setting |= Setting(env={"OCAP_FAILPOINT": f"{interrupt.phase}={interrupt.how}"})
+            failpoint = {"OCAP_FAILPOINT": f"{interrupt.phase}={interrupt.how}"}
+            if interrupt.note is not None:
+                failpoint["OCAP_FAILPOINT_NOTE"] = os.fspath(interrupt.note)
+            setting |= Setting(env=failpoint)
         words = ("--timeout", f"{timeout:g}", "--log-level", "debug")  # its log then has the phases
         return self._run(home, "daemon", "start", *words, timeout=timeout, setting=setting)
 

@@ -1,8 +1,8 @@
 """Faults of a start under way: the daemon is killed or stopped in the middle of it.
 
 Invariant: the proof is what the process table shows: a process of this start was there, and has vanished or stands
-still, without the harness having touched it.  What the client says proves nothing, since that is what is being
-judged.
+still, without the harness having touched it.  One that lived too shortly to be seen was there when the failpoint noted
+its pid before it struck.  What the client says proves nothing, since that is what is being judged.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class InterruptedStart:
         self.outcome: Outcome | None = None
         self._driver = driver
         self._home = home
-        self._interrupt = Interrupt(how, phase)
+        self._note = home.parent / "struck"
+        self._interrupt = Interrupt(how, phase, self._note)
         self._patience = patience
         self._setting = setting
         self._clock = Clock()
@@ -57,6 +58,7 @@ class InterruptedStart:
         """Begin the start and wait until it came to its end, or to its stand."""
         known = _pids()
         KILLED.pop(os.fspath(self._home), None)
+        self._note.unlink(missing_ok=True)
         self._client = threading.Thread(target=self._start, daemon=True)
         self._client.start()
         deadline = self._clock.now() + self._patience + SETTLE_SECONDS
@@ -76,7 +78,7 @@ class InterruptedStart:
         if self.how == "hang":
             hung = self.hung
             return None if hung is None else f"stopped: {processes.describe(hung)}"
-        gone = {*self._seen, *KILLED.get(os.fspath(self._home), ())}
+        gone = {*self._seen, *KILLED.get(os.fspath(self._home), ()), *self._noted()}
         if not gone or self._living():
             return None
         return f"killed: pid {', '.join(map(str, sorted(gone)))}"
@@ -93,6 +95,7 @@ class InterruptedStart:
         processes.kill(self._seen.values())
         if self._client is not None:
             self._client.join()
+        self._note.unlink(missing_ok=True)
 
     def _start(self) -> None:
         self.outcome = self._driver.start(
@@ -100,7 +103,15 @@ class InterruptedStart:
         )
 
     def _living(self) -> list[psutil.Process]:
-        return [process for process in self._seen.values() if processes.alive(process)]
+        noted = [process for pid in self._noted() - self._seen.keys() if (process := _process(pid)) is not None]
+        return [process for process in (*self._seen.values(), *noted) if processes.alive(process)]
+
+    def _noted(self) -> set[int]:
+        """Give the pids that the daemon's failpoint noted."""
+        try:
+            return {int(line) for line in self._note.read_text(encoding="ascii").split()}
+        except FileNotFoundError:
+            return set()
 
     def _look(self, known: set[int]) -> None:
         """Take in the new processes of this home, without the client, which is our own child."""
@@ -126,3 +137,12 @@ def _pids() -> set[int]:
     import psutil
 
     return set(psutil.pids())
+
+
+def _process(pid: int) -> psutil.Process | None:
+    import psutil
+
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None

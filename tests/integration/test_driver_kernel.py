@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import psutil
@@ -10,6 +11,7 @@ import pytest
 from pytest_ocap import processes
 from pytest_ocap.driver import FULL, MEMBERS, Capability, Interrupt, KernelDriver, Subcluster, has
 from pytest_ocap.drivers.kernel import driver
+from pytest_ocap.faults.starts import InterruptedStart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +75,21 @@ def test_every_phase_can_be_interrupted(home: Path, phase: str) -> None:
     assert outcome.status == 4
     assert phase in outcome.text
     assert processes.using(home) == []
+
+
+def test_a_kill_that_no_look_at_the_process_table_was_quick_enough_for_is_proved_all_the_same(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(InterruptedStart, "_look", lambda _self, _known: None)
+    fault = InterruptedStart(driver, home, how="kill", phase="restore", patience=20.0)
+    fault.arrange()
+    try:
+        evidence = fault.fired()
+    finally:
+        fault.undo()
+    assert evidence is not None
+    assert re.fullmatch(r"killed: pid \d+", evidence)
+    assert sorted(entry.name for entry in home.parent.iterdir()) == ["h"]
 
 
 def test_verbs_without_a_daemon_are_outcomes(home: Path) -> None:

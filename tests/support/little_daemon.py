@@ -81,6 +81,8 @@ class Daemon:
         if DEFECT == "early-zero" and name == "store":
             self.tell(ready=True, degraded=[])
         if f"{name}=kill" == FAILPOINT:
+            with open(os.environ["LITTLE_NOTE"], "a") as note:
+                note.write(f"{os.getpid()}\n")
             os.kill(os.getpid(), signal.SIGKILL)
         if f"{name}=hang" == FAILPOINT:
             os.kill(os.getpid(), signal.SIGSTOP)

@@ -28,7 +28,8 @@ class LittleDriver:
         self, home: Path, *, timeout: float, interrupt: Interrupt | None = None, setting: Setting = PLAIN
     ) -> Outcome:
         if interrupt is not None:
-            setting |= Setting(env={"LITTLE_FAILPOINT": f"{interrupt.phase}={interrupt.how}"})
+            failpoint = {"LITTLE_FAILPOINT": f"{interrupt.phase}={interrupt.how}"}
+            setting |= Setting(env={**failpoint, "LITTLE_NOTE": os.fspath(interrupt.note or os.devnull)})
         return self._run(home, "start", str(timeout), timeout=timeout + 1, setting=setting)
 
     def stop(self, home: Path, *, timeout: float, force: bool = False) -> Outcome:

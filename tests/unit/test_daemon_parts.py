@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +55,16 @@ def test_a_failpoint_elsewhere_does_nothing_here() -> None:
     Failpoint(None).reach("restore")
     Failpoint("").reach("restore")
     Failpoint("restore=kill").reach("store")
+
+
+def test_a_failpoint_notes_whom_it_strikes_before_it_does(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    program = (
+        "import sys; from kernel.daemon.failpoint import Failpoint; Failpoint('log=kill', sys.argv[1]).reach('log')"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(note)]) as process:
+        assert process.wait() == -signal.SIGKILL
+    assert note.read_text() == f"{process.pid}\n"
 
 
 def received(reading: int) -> list[dict[str, Any]]:
