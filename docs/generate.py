@@ -117,6 +117,27 @@ def markers() -> str:
     return table(("marker, with its defaults", "arranges", "arguments"), rows)
 
 
+def scenarios() -> str:
+    """Each scenario: what it is about, its marker, edition and needs, and each check with what it requires."""
+    from pytest_ocap.marker_table import MARKERS
+    from pytest_ocap.scenarios import SCENARIOS
+
+    parts = []
+    for name, scenario in SCENARIOS.items():
+        about = inspect.getdoc(sys.modules[scenario.body.__module__])
+        needs = ", ".join(f"`{need}`" for need in sorted(scenario.needs)) or "nothing beyond `start`, `stop` and `ping`"
+        parts += [
+            f"## `{name}`",
+            (about or "").strip(),
+            (
+                f"`@pytest.mark.{MARKERS[name].signature}` arranges {MARKERS[name].arranges}. "
+                f"Edition {scenario.edition}; needs {needs}."
+            ),
+            table(("check", "what is required"), ((f"`{check}`", text) for check, text in scenario.checks.items())),
+        ]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
 def _range(parameter: Parameter) -> str:
     if isinstance(parameter.default, int):
         return f"{parameter.least} to {parameter.most}"
@@ -233,6 +254,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cli-help": cli_help,
     "vat-modules": vat_modules,
     "markers": markers,
+    "scenarios": scenarios,
     "command-keys": command_keys,
     "command-verb-keys": command_verb_keys,
     "command-verbs": command_verbs,

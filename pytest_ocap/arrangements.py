@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_ocap.scenarios.bundle_fetch_error import UnfetchableBundle
+from pytest_ocap.scenarios.concurrent_start import ConcurrentStart
 from pytest_ocap.scenarios.crashed_init import CrashedInit
 from pytest_ocap.scenarios.degraded_boot import DegradedBoot
 from pytest_ocap.scenarios.legible_fatal import FatalStart
 from pytest_ocap.scenarios.missing_bundle import MissingBundle
+from pytest_ocap.scenarios.pid_reuse import PidReuse
 from pytest_ocap.scenarios.stale_socket import StaleSocket
 
 if TYPE_CHECKING:
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
 
 ARRANGEMENTS: dict[str, type[Arrangement]] = {
     arrangement.marker: arrangement
-    for arrangement in (MissingBundle, DegradedBoot, UnfetchableBundle, StaleSocket, CrashedInit, FatalStart)
+    for arrangement in (
+        MissingBundle,
+        DegradedBoot,
+        UnfetchableBundle,
+        StaleSocket,
+        CrashedInit,
+        PidReuse,
+        ConcurrentStart,
+        FatalStart,
+    )
 }
 """The arrangements in their order, by the names of their markers."""

@@ -136,6 +136,16 @@ MARKERS: dict[str, Marker] = {
             (Parameter("kind", "dead", ("dead", "file", "directory", "dangling", "live")),),
         ),
         Marker(
+            "concurrent_start",
+            "many callers who start the daemon at once, after its stop or after it was killed",
+            (Parameter("callers", 8, least=2, most=64), Parameter("after", "stop", ("stop", "kill"))),
+        ),
+        Marker(
+            "pid_reuse",
+            "what a killed daemon left, with its pid that of another process by now",
+            (Parameter("kind", "other", ("other", "look-alike")),),
+        ),
+        Marker(
             "persisted_store",
             "a store with that many launched, answered and stopped subclusters",
             (Parameter("subclusters", 3, least=0, most=MOST_SUBCLUSTERS),),

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from pytest_ocap.drivers.command_watch import Order
 
 RUNNER = Path(__file__).with_name("command_runner.py")
+
+_BEGINNING = threading.Lock()
+"""Held while a runner is begun or reaped: what one is to inherit, another thread's must not."""
 
 
 class AdoptedClient:
@@ -66,7 +70,7 @@ class AdoptedClient:
         self._control, theirs = socket.socketpair()
         self._pending = b""
         environment = {name: value for name, value in env.items() if name != TOKEN}
-        with theirs, open(os.devnull, "rb") as nothing:
+        with _BEGINNING, theirs, open(os.devnull, "rb") as nothing:
             os.set_inheritable(theirs.fileno(), True)
             wish = json.dumps(order._asdict()) if order else ""
             arguments = (str(RUNNER), self._home, str(theirs.fileno()), os.fspath(cwd), wish, *words)
@@ -162,9 +166,10 @@ def _content(descriptor: int) -> str:
 
 def _reap() -> None:
     """Wait for the runners that have ended, each a zombie once its last descendant has, so that no zombie is left."""
-    for pid in list(ADOPTERS):
-        try:
-            if os.waitpid(pid, os.WNOHANG)[0]:
+    with _BEGINNING:
+        for pid in list(ADOPTERS):
+            try:
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    del ADOPTERS[pid]
+            except ChildProcessError:  # somebody waits for all children of this process
                 del ADOPTERS[pid]
-        except ChildProcessError:  # somebody waits for all children of this process
-            del ADOPTERS[pid]

@@ -96,6 +96,18 @@ def check_answers(
         examination.check(state, not lost, "\n".join(lost) or f"{names} went on where they were")
 
 
+def service_checks(driver: KernelDriver) -> tuple[str, ...]:
+    """Give the names of the checks that :func:`check_service` makes with this driver."""
+    probes = has(driver, Capability.PROBE) and has(driver, Capability.LAUNCH)
+    return ("healthy-answer", *state_checks(driver, "state-kept")) if probes else ()
+
+
+def check_service(examination: Examination, driver: KernelDriver, store: PersistedStore) -> None:
+    """Check that every subcluster of the store answers and goes on where it was, where the driver can ask."""
+    if service_checks(driver):
+        check_answers(examination, driver, store, store.subclusters)
+
+
 def state_checks(driver: KernelDriver, *names: str) -> tuple[str, ...]:
     """Give the names of checks on state that can be made with this driver."""
     return names if has(driver, Capability.STATE) else ()

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -108,7 +109,7 @@ static void end(int number) { (void)number, ending = 1; }
 static int serve(int tell) {
     int lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (lock < 0) return dprintf(tell, "the lock %s cannot be opened: %s", lock_path, strerror(errno));
-    if (flock(lock, LOCK_EX | LOCK_NB) != 0) return dprintf(tell, "%s is held by another daemon", lock_path);
+    if (flock(lock, LOCK_EX | LOCK_NB) != 0) return dprintf(tell, "lost");
     char fresh[4112];
     snprintf(fresh, sizeof fresh, "%s.new", pid_path);
     int file = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -179,11 +180,13 @@ static int start(const char *home) {
         _exit(serve(told[1]) == 0 ? 0 : 1);
     }
     close(told[1]);
+    waitpid(child, NULL, 0);
     char text[8192] = "";
     struct pollfd ready = {.fd = told[0], .events = POLLIN};
     if (poll(&ready, 1, (int)(patience * 1000)) == 0) return hangs(holder());
     if (read(told[0], text, sizeof text - 1) <= 0)
         return fail(4, "the daemon died while it started; start it again. It had entered the phase", phase(), 0);
+    if (strcmp(text, "lost") == 0) return start(home);  /* another start took the lock first: its daemon is ours too */
     if (strcmp(text, "ready") != 0) return fail(4, "the daemon could not start:", text, 0);
     return printf("ready (pid %d)\n", holder()) < 0;
 }
