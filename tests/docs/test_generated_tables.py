@@ -46,7 +46,7 @@ def test_each_dependency_is_listed_with_its_reason() -> None:
     extras = project["optional-dependencies"]
     wanted = {
         re.split(r"[>=;\[ ]", entry)[0]
-        for entry in [*project["dependencies"], *extras["test"], *extras["dev"]]
+        for entry in [*project["dependencies"], *(entry for extra in extras.values() for entry in extra)]
         if not entry.startswith(project["name"])
     }
     page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
