@@ -20,7 +20,7 @@ from pytest_ocap.options import driver_of, pinned_edition
 from pytest_ocap.report import transport
 from pytest_ocap.scenarios import SCENARIOS
 from pytest_ocap.situation import subclusters
-from pytest_ocap.standing import excuse, stood
+from pytest_ocap.standing import complaint, excuse, expectations_of, stood
 from pytest_ocap.verdict import Finding, HarnessBrokenError, Verdict, lone_finding
 
 if TYPE_CHECKING:
@@ -41,8 +41,11 @@ def admit(item: pytest.Item, driver: KernelDriver) -> None:
     """Check a test's markers against the driver and each other; skip the test when the driver lacks what it needs.
 
     Raises:
-        pytest.UsageError: The markers contradict each other, or name a phase that the driver does not have.
+        pytest.UsageError: The markers contradict each other, or name a phase that the driver does not have; or the
+            edition or the expectations are wrong.
     """
+    pinned_edition(item.config)
+    expectations_of(item.config)
     wishes = item.stash[session.wishes_key]
     try:
         subclusters(session.wished(item))
@@ -78,12 +81,12 @@ def check(item: pytest.Item) -> None:
     verdicts = _judge(item)
     red = [verdict for verdict in verdicts if verdict.red]
     if red:
-        pytest.fail("\n\n".join(verdict.explain() for verdict in red), pytrace=False)
+        pytest.fail("\n\n".join(complaint(verdict, item.config) for verdict in red), pytrace=False)
     excused = [verdict for verdict in verdicts if verdict.verdict not in (Finding.PASSED, Finding.UNSUPPORTED)]
     if excused:
         for verdict in excused:
             item.add_report_section("call", f"ocap contract of {verdict.id}", verdict.explain())
-        pytest.xfail("; ".join(excuse(verdict, pinned_edition(item.config)) for verdict in excused))
+        pytest.xfail("; ".join(excuse(verdict, item.config) for verdict in excused))
         pytest.fail("\n\n".join(verdict.explain() for verdict in excused), pytrace=False)  # reached with --runxfail
     unsupported = [verdict for verdict in verdicts if verdict.verdict is Finding.UNSUPPORTED]
     if unsupported:

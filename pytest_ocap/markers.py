@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pytest_ocap.marker_table import MARKERS, PHASE, Marker, Parameter
-from pytest_ocap.options import suggestion
+from pytest_ocap.words import suggestion
 
 
 class Wish(NamedTuple):

@@ -6,17 +6,19 @@ that names it.
 
 from __future__ import annotations
 
-import difflib
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ocap.editions import EDITIONS
 from pytest_ocap.report.outputs import OUTPUTS, problems
+from pytest_ocap.words import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
+    from pathlib import Path
 
     from pytest_ocap.driver import KernelDriver
     from pytest_ocap.report.outputs import Output
@@ -30,6 +32,15 @@ EDITION_HELP = (
     "The edition to which the project is pinned: scenarios of a newer one run, show as new, and do not fail the run."
 )
 
+EXPECTATIONS_HELP = (
+    "The file with the checks that are known not to pass, each with its reason; {driver} in its path is the driver's "
+    "name (ocap-expectations-{driver}.toml, which need not be there)."
+)
+EXPECT_UPDATE_HELP = (
+    "Bring that file up to date with what this run finds, for the scenarios that it runs: what fails is added, for a "
+    "reason to be filled in, and what passes is removed."
+)
+
 BUNDLED = {"kernel": "pytest_ocap.drivers.kernel:driver", "command": "pytest_ocap.drivers.command:driver_from"}
 """The drivers that come with the plugin, by their names."""
 
@@ -38,13 +49,17 @@ DESCRIBED = "command"
 
 DEFAULT_DRIVER = "kernel"
 
-TABLE_KEYS = ("driver", "edition", DESCRIBED)
+DEFAULT_EXPECTATIONS = "ocap-expectations-{driver}.toml"
+"""Where expectations are when nobody says where."""
+
+TABLE_KEYS = ("driver", "edition", "expectations", DESCRIBED)
 """What may stand in ``[tool.pytest_ocap]`` of ``pyproject.toml``."""
 
-WORDS = ("driver", "edition")
+WORDS = ("driver", "edition", "expectations")
 """Those of them that are a word each."""
 
 _driver_key = pytest.StashKey["KernelDriver"]()
+_pinned_key = pytest.StashKey["str | None"]()
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -52,10 +67,13 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("ocap", "object-capability kernels")
     group.addoption("--ocap-driver", metavar="NAME|pkg.mod:attr", default=None, help=DRIVER_HELP)
     group.addoption("--ocap-edition", metavar="EDITION", default=None, help=EDITION_HELP)
+    group.addoption("--ocap-expectations", metavar="FILE.toml", default=None, help=EXPECTATIONS_HELP)
+    group.addoption("--ocap-expect-update", action="store_true", default=False, help=EXPECT_UPDATE_HELP)
     for output in OUTPUTS:
         group.addoption(output.option, metavar=output.metavar, default=None, help=output.help)
     parser.addini("ocap_driver", DRIVER_HELP, default="")
     parser.addini("ocap_edition", EDITION_HELP, default="")
+    parser.addini("ocap_expectations", EXPECTATIONS_HELP, default="")
 
 
 def driver_of(config: pytest.Config) -> KernelDriver:
@@ -67,12 +85,6 @@ def driver_of(config: pytest.Config) -> KernelDriver:
     if _driver_key not in config.stash:
         config.stash[_driver_key] = _choose(config)
     return config.stash[_driver_key]
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Give a did-you-mean for a word, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _choose(config: pytest.Config) -> KernelDriver:
@@ -141,15 +153,45 @@ def pinned_edition(config: pytest.Config) -> str | None:
     Raises:
         pytest.UsageError: There is no such edition.
     """
-    found = chosen(config, "edition")
-    if found is None:
-        return None
-    edition, source = found
-    if edition not in EDITIONS:
-        raise pytest.UsageError(
-            f"{source}: there is no edition {edition!r}; known: {', '.join(EDITIONS)}" + suggestion(edition, EDITIONS)
-        )
-    return edition
+    if _pinned_key not in config.stash:
+        edition, source = chosen(config, "edition") or (None, "")
+        if edition is not None and edition not in EDITIONS:
+            raise pytest.UsageError(
+                f"{source}: there is no edition {edition!r}; known: {', '.join(EDITIONS)}"
+                + suggestion(edition, EDITIONS)
+            )
+        config.stash[_pinned_key] = edition
+    return config.stash[_pinned_key]
+
+
+def check_edition(config: pytest.Config) -> None:
+    """Check the edition before anything runs, when it is said where that is known without reading a file.
+
+    Raises:
+        pytest.UsageError: There is no such edition.
+    """
+    if config.getoption("--ocap-edition") or config.getini("ocap_edition"):
+        pinned_edition(config)
+
+
+def settle_paths(config: pytest.Config) -> None:
+    """Make a path of the command line one that means the same in every xdist worker, which inherits these options."""
+    if path := config.getoption("--ocap-expectations"):
+        config.option.ocap_expectations = os.path.join(config.invocation_params.dir, path)
+
+
+def expectations_path(config: pytest.Config, driver: str) -> Path:
+    """Give where the expectations of a driver are; a path in a file is relative to the root directory.
+
+    Raises:
+        pytest.UsageError: A file was named that is not there, and is not about to be written.
+    """
+    named = chosen(config, "expectations")
+    words, source = named or (DEFAULT_EXPECTATIONS, "")
+    path = config.rootpath / words.replace("{driver}", re.sub(r"[^\w.-]", "-", driver))
+    if named and not path.is_file() and not config.getoption("--ocap-expect-update"):
+        raise pytest.UsageError(f"{source}: there is no file {path}; --ocap-expect-update writes it")
+    return path
 
 
 def load(name: str, source: str, config: pytest.Config) -> KernelDriver:

@@ -63,6 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
     markers.register(config)
     if not hasattr(config, "workerinput"):
         options.check_reports(config)
+        options.check_edition(config)
+        options.settle_paths(config)
         config.pluginmanager.register(Collector(config), "pytest_ocap.collector")
 
 

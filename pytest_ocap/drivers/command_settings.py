@@ -17,7 +17,7 @@ import pytest
 
 from pytest_ocap.drivers.command_watch import MOMENTS
 from pytest_ocap.drivers.command_words import placeholders
-from pytest_ocap.options import suggestion
+from pytest_ocap.words import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -35,7 +35,7 @@ class Collector:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._written: list[str] = []
+        self._said: list[str] = []
         self._unwritten: list[str] = []
         self._found: dict[str, list[Verdict]] = {}
         self._announced: dict[str, list[str]] = {}
@@ -80,25 +80,50 @@ class Collector:
             from pytest_ocap.report.terminal import show
 
             show(terminalreporter, self.verdicts)
-        for path in self._written:
-            terminalreporter.write_line(f"ocap report: {path}")
+        for line in self._said:
+            terminalreporter.write_line(line)
         for problem in self._unwritten:
             terminalreporter.write_line(f"ERROR: --ocap-{problem}", red=True)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the reports that are wanted; one that cannot be written fails the run."""
+        """Write what is wanted, expectations and reports; what cannot be written fails the run."""
+        if self._config.getoption("collectonly"):
+            return
+        if self._config.getoption("--ocap-expect-update") and self._found:
+            self._update_expectations()
+        self._write_reports()
+        if self._unwritten and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def _update_expectations(self) -> None:
+        from pytest_ocap.expectations import ExpectationsError
+        from pytest_ocap.report import files
+        from pytest_ocap.standing import expectations_of
+
+        try:
+            expectations = expectations_of(self._config)
+            update = expectations.updated(self.verdicts)
+            if update.text != expectations.text:
+                files.replace(str(expectations.path), update.text)
+        except (pytest.UsageError, ExpectationsError, OSError) as error:
+            self._unwritten.append(f"expect-update: {error}")
+            return
+        reasons = ", for each of which a reason has to be filled in" if update.added else ""
+        self._said.append(
+            f"ocap expectations: {expectations.path}: {update.added} added{reasons}; {update.removed} removed"
+        )
+
+    def _write_reports(self) -> None:
         wanted = wanted_reports(self._config)
-        if not wanted or self._config.getoption("collectonly"):
+        if not wanted:
             return
         from pytest_ocap.report.json import as_data
         from pytest_ocap.report.outputs import write_all
 
         wrong = write_all(wanted, as_data(self._run(), self.verdicts))
-        self._unwritten = list(wrong.values())
-        self._written = [path for output, path in wanted.items() if output not in wrong]
-        if wrong and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        self._unwritten += wrong.values()
+        self._said += [f"ocap report: {path}" for output, path in wanted.items() if output not in wrong]
 
     def _run(self) -> Run:
         seconds = self._clock.now() - self._began
