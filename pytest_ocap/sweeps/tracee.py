@@ -1,0 +1,155 @@
+"""A process under supervision, looked at from outside while one of its threads waits in a call.
+
+Invariant: only reads, and borrows descriptors; nothing here changes the process.  A process that is gone raises
+:class:`OSError`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import struct
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pytest_ocap.sweeps.notify import libc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = resource.getpagesize()
+PATH_MAX = 4096
+_PIDFD_GETFD = 438  # pidfd_getfd, the same number on every architecture (it is younger than the common table)
+
+
+class _Span(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+libc.process_vm_readv.argtypes = (
+    ctypes.c_int,
+    ctypes.POINTER(_Span),
+    ctypes.c_ulong,
+    ctypes.POINTER(_Span),
+    ctypes.c_ulong,
+    ctypes.c_ulong,
+)
+libc.process_vm_readv.restype = ctypes.c_ssize_t
+
+
+def failure() -> OSError:
+    """Make the error of the C library's last call."""
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))
+
+
+def read(thread: int, address: int, length: int) -> bytes:
+    """Read a process's memory; what lies behind its end is left out."""
+    if length == 0:
+        return b""
+    buffer = ctypes.create_string_buffer(length)
+    here = _Span(ctypes.addressof(buffer), length)
+    there = _Span(address, length)
+    count = libc.process_vm_readv(thread, ctypes.byref(here), 1, ctypes.byref(there), 1, 0)
+    if count < 0:
+        raise failure()
+    return buffer.raw[:count]
+
+
+def read_path(thread: int, address: int) -> str:
+    """Read a path, page by page, since what follows its last one need not exist."""
+    found = b""
+    while len(found) <= PATH_MAX:
+        chunk = read(thread, address, PAGE - address % PAGE)
+        end = chunk.find(b"\0")
+        if end >= 0:
+            return os.fsdecode(found + chunk[:end])
+        found += chunk
+        address += len(chunk)
+    raise OSError(36, os.strerror(36))  # ENAMETOOLONG
+
+
+def read_vector(thread: int, address: int, count: int) -> list[tuple[int, int]]:
+    """Read an array of ``struct iovec``: addresses and lengths."""
+    raw = read(thread, address, 16 * min(count, 1024))
+    return [(base, length) for base, length in struct.iter_unpack("=QQ", raw)]
+
+
+def gather(thread: int, vector: list[tuple[int, int]]) -> bytes:
+    """Read what a vector points to, whole; :class:`OSError` when a part of it cannot be read."""
+    parts = [read(thread, base, length) for base, length in vector]
+    if [len(part) for part in parts] != [length for _base, length in vector]:
+        raise OSError(14, os.strerror(14))  # EFAULT
+    return b"".join(parts)
+
+
+def link(thread: int, descriptor: int) -> str:
+    """Say what a descriptor is: a path, ``socket:[inode]``, ``pipe:[inode]`` or the like."""
+    return os.readlink(f"/proc/{thread}/fd/{descriptor}")
+
+
+def status(thread: int) -> dict[str, str]:
+    """Read ``/proc/…/status``."""
+    with open(f"/proc/{thread}/status", encoding="utf-8", errors="replace") as file:
+        return {key: value.strip() for key, _, value in (line.partition(":") for line in file)}
+
+
+def umask(thread: int) -> int:
+    """Give the umask under which a thread makes files."""
+    return int(status(thread)["Umask"], 8)
+
+
+def start_time(pid: int) -> int:
+    """Give when a process was created, in clock ticks since the machine's start: with the pid it names the process."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return int(file.read().rpartition(")")[2].split()[19])
+
+
+def file_size_limit(pid: int) -> int:
+    """Give the most bytes that a file may grow to by this process; -1 when there is no limit."""
+    return resource.prlimit(pid, resource.RLIMIT_FSIZE)[0]
+
+
+def may_open_more(pid: int) -> bool:
+    """Say whether the process may have one more descriptor."""
+    return len(os.listdir(f"/proc/{pid}/fd")) < resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]
+
+
+@contextmanager
+def umask_of(thread: int) -> Iterator[int]:
+    """Take over a thread's umask."""
+    mask = umask(thread)
+    before = os.umask(mask)
+    try:
+        yield mask
+    finally:
+        os.umask(before)
+
+
+class Borrower:
+    """Gives descriptors of this process for the open files of others: the same open file, not another of its name."""
+
+    def __init__(self) -> None:
+        self._processes: dict[int, int] = {}
+
+    def borrow(self, pid: int, descriptor: int) -> int:
+        """Borrow a descriptor; whoever asks closes it."""
+        handle = self._processes.get(pid)
+        if handle is None:
+            handle = self._processes[pid] = os.pidfd_open(pid)
+        found = int(libc.syscall(_PIDFD_GETFD, handle, descriptor, 0))
+        if found < 0:
+            raise failure()
+        return found
+
+    def forget(self, pid: int) -> None:
+        """A process is gone."""
+        handle = self._processes.pop(pid, None)
+        if handle is not None:
+            os.close(handle)
+
+    def close(self) -> None:
+        """Forget all of them."""
+        for pid in list(self._processes):
+            self.forget(pid)

@@ -1,0 +1,44 @@
+import errno
+
+import pytest
+
+from pytest_ocap.sweeps.calls import Kind
+from pytest_ocap.sweeps.injection import ERRORS, TRANSIENT, Fault, How, Injection, faults
+from pytest_ocap.sweeps.points import Point, all_kinds
+
+POINT = Point("start", Kind.WRITE, "kernel.sqlite-wal", 3)
+
+
+@pytest.mark.parametrize("fault", sorted({fault for kind in all_kinds() for fault in faults(kind)}, key=str), ids=str)
+def test_an_injection_can_be_written_down_and_read_back(fault: Fault) -> None:
+    injection = Injection(POINT, fault)
+    assert Injection.parse(str(injection)) == injection
+
+
+def test_an_injection_looks_as_it_is_documented() -> None:
+    assert str(Injection(POINT, Fault(How.ERRNO, errno.EIO, persistent=True))) == "start:write:kernel.sqlite-wal#3=EIO+"
+    assert str(Injection(POINT, Fault(How.SLOW, seconds=0.5))) == "start:write:kernel.sqlite-wal#3=slow=0.5"
+
+
+@pytest.mark.parametrize("text", ["", "explode", "EPERM", "EIO=1", "kill+", "kill=2"])
+def test_what_is_no_fault_is_refused_with_those_that_are(text: str) -> None:
+    with pytest.raises(ValueError, match="there are kill, kill-after, hang, EIO"):
+        Fault.parse(text)
+
+
+def test_an_injection_without_a_fault_is_refused_with_an_example() -> None:
+    with pytest.raises(ValueError, match="one looks like"):
+        Injection.parse(str(POINT))
+
+
+@pytest.mark.parametrize("kind", sorted(all_kinds()))
+def test_every_fault_of_a_kind_can_strike_it_and_no_transient_error_lasts(kind: Kind) -> None:
+    found = list(faults(kind))
+    assert len(set(found)) == len(found)
+    assert all(fault.can_strike(kind) for fault in found)
+    assert not [fault for fault in found if fault.persistent and fault.error in TRANSIENT]
+
+
+def test_all_errors_that_sweeps_know_can_be_injected_somewhere() -> None:
+    names = {errno.errorcode[number] for number in ERRORS}
+    assert names == {"EIO", "ENOSPC", "EMFILE", "ENFILE", "EACCES", "EROFS", "EINTR", "EAGAIN"}
