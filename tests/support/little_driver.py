@@ -42,7 +42,7 @@ class LittleDriver:
         return rpc.call(self.socket(home), "ping", None, timeout=timeout)
 
     def make_bundle(self, path: Path) -> str:
-        path.write_text(json.dumps({"bundle": "a little one"}))
+        path.write_text(json.dumps({"bundle": "a little one"}), encoding="utf-8")
         return f"file://{path}"
 
     def launch(self, home: Path, url: str, *, timeout: float) -> Outcome:
