@@ -152,13 +152,13 @@ class Observer:
         """Be the thread."""
         while True:
             ready = [descriptor for descriptor, _ in self._epoll.poll()]
-            over = self._over
             now = self._journal.now()
             if self._inotify in ready:
                 self._read_changes(now)
             self._read_ends(ready, now)
             if self._wake in ready:
                 os.eventfd_read(self._wake)
+            over = self._over  # not before that read: it may take the last wake with an earlier one
             if self._wake in ready or self._inotify in ready:
                 self._look()
             if over:

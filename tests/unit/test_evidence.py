@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -154,6 +155,45 @@ def test_an_observer_that_saw_nothing_leaves_nothing(driver: Any, home: Path) ->
     with Observer(Journal(driver, home)):
         pass
     assert before == (sorted(os.listdir("/proc/self/fd")) if sys.platform == "linux" else [])
+
+
+class Dawdling(Journal):
+    """A journal that keeps the observer's thread between its waking and its work, until it has been told to end."""
+
+    def __init__(self, driver: Any, home: Path) -> None:
+        super().__init__(driver, home)
+        self.woken, self.told = threading.Event(), threading.Event()
+
+    def now(self) -> float:
+        if threading.current_thread().name == "ocap-observer":
+            self.woken.set()
+            self.told.wait(10)
+        return super().now()
+
+
+class Impatient(Observer):
+    """An observer that lets its journal know when it has been told to end."""
+
+    journal: Dawdling
+
+    def _look_now(self) -> None:
+        super()._look_now()
+        if self._over:
+            self.journal.told.set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the observer is inotify and pidfd")
+def test_an_observer_that_is_told_to_end_while_it_wakes_ends(driver: Any, home: Path) -> None:
+    journal = Dawdling(driver, home)
+    observer = Impatient(journal)
+    observer.journal = journal
+    observer.__enter__()
+    journal.look()
+    assert journal.woken.wait(10)
+    ending = threading.Thread(target=observer.__exit__, args=(None, None, None), daemon=True)
+    ending.start()
+    ending.join(10)
+    assert not ending.is_alive()
 
 
 class Marked:
