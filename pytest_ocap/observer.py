@@ -36,7 +36,10 @@ MOST_FILE_EVENTS = 300
 MOST_DIRECTORIES = 64
 """How many directories are watched for one run."""
 
-YOUNG_SECONDS = 0.5
+LOOK_SECONDS = 0.05
+"""How long after a look at the process table the next one comes at the earliest: news come in bursts."""
+
+YOUNG_SECONDS = 0.1
 """A process younger than this may still become somebody else by an ``exec``, and is looked at again."""
 
 IN_CLOSE_WRITE, IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE, IN_DELETE = 0x8, 0x40, 0x80, 0x100, 0x200  # inotify(7)
@@ -48,6 +51,7 @@ _CHANGES = {
     IN_MOVED_FROM: "moved away",
     IN_MOVED_TO: "moved here",
 }
+_MASK = sum(_CHANGES) | IN_ONLYDIR
 _EVENT = struct.Struct("iIII")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -101,8 +105,12 @@ class Observer:
         self._token = os.fsencode(f"{TOKEN}={self._root}/")
         self._place = os.fsencode(f"{self._root}/")
         self._judged: set[int] = set()
+        self._newest = b""
+        self._young = True
         self._found: dict[int, Seen] = {}
+        self._here = f"../{journal.home.name}"
         self._directories: dict[int, Path] = {}
+        self._shown: dict[Path, str] = {}
         self._changes: list[Event] = []
         self._thread: threading.Thread | None = None
         self._over = False
@@ -150,8 +158,10 @@ class Observer:
 
     def _observe(self) -> None:
         """Be the thread."""
+        looked, wanted = -LOOK_SECONDS, False
         while True:
-            ready = [descriptor for descriptor, _ in self._epoll.poll()]
+            wait = max(0.0, looked + LOOK_SECONDS - self._journal.now()) if wanted else None
+            ready = [descriptor for descriptor, _ in self._epoll.poll(wait)]
             now = self._journal.now()
             if self._inotify in ready:
                 self._read_changes(now)
@@ -159,8 +169,10 @@ class Observer:
             if self._wake in ready:
                 os.eventfd_read(self._wake)
             over = self._over  # not before that read: it may take the last wake with an earlier one
-            if self._wake in ready or self._inotify in ready:
+            wanted = wanted or self._wake in ready or self._inotify in ready
+            if over or (wanted and now - looked >= LOOK_SECONDS):
                 self._look()
+                looked, wanted = now, False
             if over:
                 return
 
@@ -168,6 +180,10 @@ class Observer:
 
     def _look(self) -> None:
         """Take in the processes of this run that are new."""
+        newest = _newest()
+        if newest == self._newest and not self._young:
+            return
+        self._newest, self._young = newest, False
         for pid in sorted(_pids() - self._judged):
             with suppress(OSError):  # it has ended
                 self._judge(pid)
@@ -178,7 +194,9 @@ class Observer:
         young = self._journal.now() - began < YOUNG_SECONDS
         seen = self._found.get(pid)
         if seen is None and not self._is_ours(pid, ppid):
-            if not young:
+            if young and ppid == os.getpid():
+                self._young = True  # it may be about to become a client, as nobody else's child does
+            else:
                 self._judged.add(pid)
             return
         if seen is None:
@@ -188,7 +206,9 @@ class Observer:
             self._found[pid] = seen
             self._epoll.register(seen.descriptor, select.EPOLLIN)
         seen.name, seen.command = name, _command(pid) or seen.command
-        if not young:
+        if young:
+            self._young = True
+        else:
             self._judged.add(pid)
 
     def _is_ours(self, pid: int, ppid: int) -> bool:
@@ -215,15 +235,15 @@ class Observer:
         """Watch a directory and those in it; what lies in one that is not ``known`` has been created meanwhile."""
         if len(self._directories) >= MOST_DIRECTORIES:
             return
-        mask = sum(_CHANGES) | IN_ONLYDIR
-        watch = _libc().inotify_add_watch(self._inotify, os.fsencode(directory), mask)
+        watch = _libc().inotify_add_watch(self._inotify, os.fsencode(directory), _MASK)
         if watch < 0 or watch in self._directories:
             return
         self._directories[watch] = directory
+        self._shown[directory] = os.path.relpath(directory, self._journal.home)
         with suppress(OSError):  # it may have gone, or may not be listed
             for entry in os.scandir(directory):
                 if not known:
-                    self._change("created", directory / entry.name, self._journal.now())
+                    self._change("created", directory, entry.name, self._journal.now())
                 if entry.is_dir(follow_symlinks=False):
                     self._watch(directory / entry.name, known=known)
 
@@ -240,16 +260,17 @@ class Observer:
             what = next((word for bit, word in _CHANGES.items() if mask & bit), None)
             if directory is None or what is None:
                 continue
-            self._change(what, directory / name, now)
+            self._change(what, directory, name, now)
             if mask & IN_ISDIR and mask & (IN_CREATE | IN_MOVED_TO):
                 self._watch(directory / name, known=bool(mask & IN_MOVED_TO))
 
-    def _change(self, what: str, path: Path, now: float) -> None:
-        event = Event(now, "file", os.path.relpath(path, self._journal.home), what)
-        if len(self._changes) < MOST_FILE_EVENTS:
-            last = self._changes[-1] if self._changes else None
-            if last is None or (last.what, last.detail) != (event.what, event.detail):
-                self._changes.append(event)
+    def _change(self, what: str, directory: Path, name: str, now: float) -> None:
+        if len(self._changes) >= MOST_FILE_EVENTS:
+            return
+        path = os.path.normpath(f"{self._shown[directory]}/{name}")
+        last = self._changes[-1] if self._changes else None
+        if last is None or (last.what, last.detail) != (path, what):
+            self._changes.append(Event(now, "file", "." if path == self._here else path, what))
 
 
 def _nothing() -> None:
@@ -267,6 +288,12 @@ def _libc() -> Any:
 
 def _pids() -> set[int]:
     return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+
+
+def _newest() -> bytes:
+    """Give the pid that was given away last: as long as it is the same, nobody is new."""
+    with open("/proc/loadavg", "rb") as file:
+        return file.read().split()[-1]
 
 
 def _read(pid: int, name: str) -> bytes:
