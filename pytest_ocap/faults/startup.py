@@ -15,6 +15,7 @@ import sqlite3
 from typing import TYPE_CHECKING, ClassVar
 
 from pytest_ocap.driver import Capability
+from pytest_ocap.faults.deep_home import LONGEST_SOCKET_PATH, DeepHome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -236,34 +237,30 @@ class HomeIsFile(StartFault):
 
 
 class SocketPathTooLong(StartFault):
-    """The home lies so deep that a Unix socket's path in it would be too long."""
+    """The home lies so deep that the path of the socket in it is one byte too long."""
 
     id = "socket-path-too-long"
     needs = frozenset({Capability.SOCKET})
     logged = False
     words = re.compile(r"too[ -]long|at most \d+|longer than|may have|limit|maximum", re.IGNORECASE)
-    LENGTH = 120
 
     def place(self) -> Path:
         """Give the socket's path in a home far down."""
-        self.home = self.home / ("deep" * (self.LENGTH // 4))
-        socket = self.driver.socket(self.home)
-        assert socket is not None, "the driver claims a socket, and does not say where it lies"
-        return socket
+        self.deep = DeepHome(self.driver, self.home, LONGEST_SOCKET_PATH + 1)
+        self.home = self.deep.home
+        return self.deep.socket
 
     def arrange(self) -> None:
         """Make that home."""
-        self.home.mkdir(parents=True, mode=0o700)
+        self.deep.arrange()
 
     def fired(self) -> str | None:
         """See the length of the socket's path."""
-        length = len(os.fsencode(self.path))
-        return f"{self.path} has {length} bytes" if length > self.LENGTH and self.home.is_dir() else None
+        return self.deep.fired()
 
     def undo(self) -> None:
         """Remove that home."""
-        if self.home.is_dir():
-            shutil.rmtree(self.home)
+        self.deep.undo()
 
 
 START_FAULTS: dict[str, type[StartFault]] = {
