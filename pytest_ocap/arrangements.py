@@ -9,12 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_ocap.scenarios.bundle_fetch_error import UnfetchableBundle
+from pytest_ocap.scenarios.clock_step import ClockStep
 from pytest_ocap.scenarios.concurrent_start import ConcurrentStart
 from pytest_ocap.scenarios.crashed_init import CrashedInit
 from pytest_ocap.scenarios.degraded_boot import DegradedBoot
+from pytest_ocap.scenarios.io_channel_conflict import IoChannelConflict
+from pytest_ocap.scenarios.kill_at_stop import KillAtStop
 from pytest_ocap.scenarios.legible_fatal import FatalStart
+from pytest_ocap.scenarios.long_socket_path import LongSocketPath
 from pytest_ocap.scenarios.missing_bundle import MissingBundle
+from pytest_ocap.scenarios.orphaned_worker import OrphanedWorker
 from pytest_ocap.scenarios.pid_reuse import PidReuse
+from pytest_ocap.scenarios.ready_then_dies import ReadyThenDies
+from pytest_ocap.scenarios.slow_init import SlowInit
 from pytest_ocap.scenarios.stale_socket import StaleSocket
 
 if TYPE_CHECKING:
@@ -23,13 +30,20 @@ if TYPE_CHECKING:
 ARRANGEMENTS: dict[str, type[Arrangement]] = {
     arrangement.marker: arrangement
     for arrangement in (
+        ClockStep,
+        IoChannelConflict,
         MissingBundle,
         DegradedBoot,
         UnfetchableBundle,
+        OrphanedWorker,
+        KillAtStop,
+        ReadyThenDies,
         StaleSocket,
         CrashedInit,
         PidReuse,
+        SlowInit,
         ConcurrentStart,
+        LongSocketPath,
         FatalStart,
     )
 }

@@ -51,6 +51,12 @@ class Capability(enum.StrEnum):
     """The daemon itself calls the phases of its start as the driver does."""
     FORCE_STOP = "force-stop"
     """``stop`` with ``force`` ends a daemon that no longer answers."""
+    STATUS = "status"
+    """``status`` asks by a client of the daemon's own whether it runs."""
+    IO = "io"
+    """``launch_io`` launches a subcluster with an IO channel on a Unix socket of its own."""
+    WORKERS = "workers"
+    """Subclusters run in processes that the daemon starts."""
 
 
 FULL = "full"
@@ -223,8 +229,27 @@ class KernelDriver(Protocol):
         ...
 
 
+class StatusDriver(KernelDriver, Protocol):
+    """A driver with :attr:`Capability.STATUS`."""
+
+    def status(self, home: Path, *, timeout: float) -> Outcome:
+        """Ask by a client of the daemon's own whether the daemon runs; ``ok`` when it does.  Never starts one."""
+        ...
+
+
+class ChannelDriver(KernelDriver, Protocol):
+    """A driver with :attr:`Capability.IO`."""
+
+    def launch_io(self, home: Path, url: str, channel: Path, *, timeout: float) -> Outcome:
+        """Launch a subcluster whose IO channel listens at a path; else as ``launch``."""
+        ...
+
+
 MEMBERS = tuple(sorted(name for name in vars(KernelDriver) if not name.startswith("_")))
 """What an object needs in order to be a driver."""
+
+OPTIONAL = {Capability.STATUS: "status", Capability.IO: "launch_io"}
+"""The verbs that only a driver with that capability needs."""
 
 
 def has(driver: KernelDriver, capability: Capability) -> bool:

@@ -146,6 +146,41 @@ MARKERS: dict[str, Marker] = {
             (Parameter("kind", "other", ("other", "look-alike")),),
         ),
         Marker(
+            "io_channel_conflict",
+            "one more subcluster, with an IO channel, and something else at the path of that channel",
+            (Parameter("kind", "live", ("live", "file", "directory")),),
+        ),
+        Marker(
+            "long_socket_path",
+            "a home whose socket has the longest path that there can be, or one byte more",
+            (Parameter("length", "longest", ("longest", "too-long")),),
+        ),
+        Marker(
+            "clock_step",
+            "a daemon whose wall clock has jumped by a day since its home was used",
+            (Parameter("direction", "back", ("back", "forward")),),
+        ),
+        Marker(
+            "orphaned_worker",
+            "workers of a daemon that was killed alone, running or stopped",
+            (Parameter("workers", "running", ("running", "stopped")),),
+        ),
+        Marker(
+            "kill_at_stop",
+            "a daemon killed in the middle of its stop, when that had begun or when its socket was closed",
+            (Parameter("when", "asked", ("asked", "closed")),),
+        ),
+        Marker(
+            "ready_then_dies",
+            "a daemon that died when it was ready, killed or crashed",
+            (Parameter("how", "kill", ("kill", "crash")),),
+        ),
+        Marker(
+            "slow_init",
+            "a start that has the processor in slices only, for so many seconds",
+            (Parameter("seconds", 1, least=1, most=60),),
+        ),
+        Marker(
             "persisted_store",
             "a store with that many launched, answered and stopped subclusters",
             (Parameter("subclusters", 3, least=0, most=MOST_SUBCLUSTERS),),

@@ -233,7 +233,7 @@ def checked(driver: Any, source: str) -> KernelDriver:
     Raises:
         pytest.UsageError: It lacks members of one, or claims capabilities that do not exist.
     """
-    from pytest_ocap.driver import MEMBERS, Capability
+    from pytest_ocap.driver import FULL, MEMBERS, OPTIONAL, Capability
 
     missing = [name for name in MEMBERS if not hasattr(driver, name)]
     if missing:
@@ -242,6 +242,9 @@ def checked(driver: Any, source: str) -> KernelDriver:
     for claimed in driver.supports:
         if claimed not in known:
             raise pytest.UsageError(f"{source}: unknown capability {str(claimed)!r}" + suggestion(str(claimed), known))
+    for capability, verb in OPTIONAL.items():
+        if driver.supports.get(capability) == FULL and not hasattr(driver, verb):
+            raise pytest.UsageError(f"{source}: {driver!r} claims the capability {str(capability)!r} and lacks {verb}")
     accepted: KernelDriver = driver
     return accepted
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pytest_ocap.driver import KernelDriver
     from pytest_ocap.journal import Journal
 
-VERBS = frozenset({"start", "stop", "kill", "ping", "make_bundle", "launch", "list", "probe", "fetch"})
+VERBS = frozenset(
+    {"start", "stop", "kill", "ping", "status", "make_bundle", "launch", "launch_io", "list", "probe", "fetch"}
+)
 """The members of a driver that do something."""
 
 

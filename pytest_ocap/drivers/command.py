@@ -95,6 +95,9 @@ class CommandDriver:
             Capability.SQLITE_STORE: settings.store_format == "sqlite",
             Capability.PHASES: bool(self.phases),
             Capability.PHASE_NAMES: bool(settings.interrupt),
+            Capability.STATUS: "status" in verbs,
+            Capability.IO: "launch_io" in verbs,
+            Capability.WORKERS: settings.workers,
             Capability.FORCE_STOP: settings.force_stop is not None,
             **{capability: getattr(settings, key) is not None for capability, key in PATHS.items()},
         }
@@ -169,13 +172,24 @@ class CommandDriver:
 
     def launch(self, home: Path, url: str, *, timeout: float) -> Outcome:
         """Launch as the description says; without paths to them, a subcluster's id is its name, and its root its id."""
-        verb, values = self._verbs["launch"], _bundle_values(url)
+        return self._launch("launch", home, _bundle_values(url), timeout)
+
+    def launch_io(self, home: Path, url: str, channel: Path, *, timeout: float) -> Outcome:
+        """Launch with an IO channel, as the description says; the answer is read as that of ``launch``."""
+        return self._launch("launch_io", home, _bundle_values(url) | {"io_path": os.fspath(channel)}, timeout)
+
+    def status(self, home: Path, *, timeout: float) -> Outcome:
+        """Ask for the status as the description says."""
+        return self._ask("status", home, timeout)
+
+    def _launch(self, name: str, home: Path, values: dict[str, Any], timeout: float) -> Outcome:
+        verb = self._verbs[name]
 
         def read(answer: Any) -> tuple[str, str]:
             identity = self._id(values["name"] if verb.id is None else answers.at(answer, verb.id))
             return identity, identity if verb.root is None else self._id(answers.at(answer, verb.root))
 
-        return self._ask("launch", home, timeout, values, read)
+        return self._ask(name, home, timeout, values, read)
 
     def list(self, home: Path, *, timeout: float) -> Outcome:
         """List as the description says; of a table, the keys are the ids."""

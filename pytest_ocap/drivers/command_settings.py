@@ -63,6 +63,7 @@ KEYS: dict[str, Key] = {
         "names", (), "the phases in which a start is interrupted: of its own failpoints, or moments; `[]`: none"
     ),
     "interrupt": Key("variables", _INTERRUPT, "environment variables that set such a failpoint"),
+    "workers": Key("flag", (), "subclusters run in processes that the daemon starts"),
     "error_code": Key("dotted", (), "where a JSON-RPC error has its stable code, as `data.code`"),
     "rpc": Key("verbs", (), "the verbs as JSON-RPC 2.0 methods over the socket"),
     "cli": Key("verbs", (), "the verbs as command lines"),
@@ -72,6 +73,8 @@ KEYS: dict[str, Key] = {
 VERBS: dict[str, tuple[str, ...]] = {
     "ping": (*_PLACES, "nonce"),
     "launch": (*_PLACES, "nonce", "bundle", "bundle_url", "name"),
+    "launch_io": (*_PLACES, "nonce", "bundle", "bundle_url", "name", "io_path"),
+    "status": (*_PLACES, "nonce"),
     "list": (*_PLACES, "nonce"),
     "probe": (*_PLACES, "nonce", "bundle", "bundle_url", "name", "id", "root"),
     "fetch": (*_PLACES, "nonce", "bundle", "bundle_url", "name"),
@@ -84,8 +87,8 @@ VERB_KEYS: dict[str, Key] = {
     "command": Key("words", (), "`cli`: the command line"),
     "expect": Key("expectation", (), "a text that the answer must contain, or a table of values at dotted paths"),
     "items": Key("dotted", (), "`list`: where the list of subclusters is"),
-    "id": Key("dotted", (), "`launch`, `list`: where a subcluster's id is"),
-    "root": Key("dotted", (), "`launch`: where its root's reference is; its id when left out"),
+    "id": Key("dotted", (), "`launch`, `launch_io`, `list`: where a subcluster's id is"),
+    "root": Key("dotted", (), "`launch`, `launch_io`: where its root's reference is; its id when left out"),
     "state": Key("dotted", (), "`list`: where a subcluster's state is"),
     "quarantined": Key("text", (), "`list`: the state of one that was set aside"),
     "text": Key("dotted", (), "`list`: where it is said why; the whole entry when left out"),
@@ -96,8 +99,8 @@ VERB_KEYS: dict[str, Key] = {
 
 _WHERE_ALLOWED: dict[str, tuple[str, ...]] = {
     "items": ("list",),
-    "id": ("launch", "list"),
-    "root": ("launch",),
+    "id": ("launch", "launch_io", "list"),
+    "root": ("launch", "launch_io"),
     "state": ("list",),
     "quarantined": ("list",),
     "text": ("list",),
@@ -151,6 +154,7 @@ class Settings:
     stop_timeout: float = 10.0
     phases: tuple[str, ...] | None = None
     interrupt: Mapping[str, str] = field(default_factory=dict)
+    workers: bool = False
     error_code: str | None = None
 
 
@@ -216,7 +220,7 @@ class _Reader:
             raise self._wrong("bundle_command", "is given beside bundle; one of them makes the bundles")
         if "launch" in verbs and settings.bundle is None and settings.bundle_command is None:
             raise self._wrong("bundle", "is missing (or bundle_command); launch needs a bundle")
-        for needs in ("probe", "list"):
+        for needs in ("probe", "list", "launch_io"):
             if needs in verbs and "launch" not in verbs:
                 kind = "cli" if verbs[needs].command else "rpc"
                 raise self._wrong(f"{kind}.{needs}", "is given without launch: there would be nothing to ask about")

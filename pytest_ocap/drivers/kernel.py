@@ -103,9 +103,20 @@ class KernelDriver:
 
     def launch(self, home: Path, url: str, *, timeout: float) -> Outcome:
         """Call ``launchSubcluster`` with a cluster of one vat."""
-        config = {"bootstrap": "main", "vats": {"main": {"bundleSpec": url}}}
+        return self._launch(home, {"bootstrap": "main", "vats": {"main": {"bundleSpec": url}}}, timeout)
+
+    def _launch(self, home: Path, config: Mapping[str, Any], timeout: float) -> Outcome:
         outcome = rpc.call(self.socket(home), "launchSubcluster", {"config": config}, timeout=timeout)
         return _with_value(outcome, lambda result: (result["subclusterId"], result["rootKref"]))
+
+    def launch_io(self, home: Path, url: str, channel: Path, *, timeout: float) -> Outcome:
+        """Call ``launchSubcluster`` with a cluster of one vat and one channel."""
+        io = {"console": {"type": "socket", "path": os.fspath(channel)}}
+        return self._launch(home, {"bootstrap": "main", "vats": {"main": {"bundleSpec": url}}, "io": io}, timeout)
+
+    def status(self, home: Path, *, timeout: float) -> Outcome:
+        """Run ``ocap daemon status``."""
+        return self._run(home, "daemon", "status", timeout=timeout)
 
     def list(self, home: Path, *, timeout: float) -> Outcome:
         """Call ``getStatus``."""

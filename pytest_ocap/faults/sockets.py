@@ -7,6 +7,7 @@ it was left alone can be asked; what these faults made is removed at the end, un
 from __future__ import annotations
 
 import abc
+import errno
 import os
 import shutil
 import socket
@@ -17,7 +18,7 @@ from typing import ClassVar
 
 
 class SocketFault(abc.ABC):
-    """Something at the path of the socket, which is free before."""
+    """Something at the path of the socket, where at most a dead daemon's is before."""
 
     id: ClassVar[str]
 
@@ -28,8 +29,20 @@ class SocketFault(abc.ABC):
     def arrange(self) -> None:
         """Put the fault there."""
         self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        if self._left_by_a_dead_daemon():
+            self.path.unlink()
         self.put()
         self._inode = os.lstat(self.path).st_ino
+
+    def _left_by_a_dead_daemon(self) -> bool:
+        try:
+            if not stat.S_ISSOCK(os.lstat(self.path).st_mode):
+                return False
+        except FileNotFoundError:
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.setblocking(False)
+            return client.connect_ex(os.fspath(self.path)) == errno.ECONNREFUSED
 
     @abc.abstractmethod
     def put(self) -> None:

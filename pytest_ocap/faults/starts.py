@@ -30,6 +30,38 @@ SETTLE_SECONDS = 5.0
 """How long an interrupted start may take to come to its end or its stand."""
 
 
+class StartedProcesses:
+    """The processes that a start brings into being, as they are seen from now on; its client is none of them."""
+
+    def __init__(self, home: Path) -> None:
+        self.seen: dict[int, psutil.Process] = {}
+        self._home = os.fspath(home)
+        self._known = _pids()
+
+    def look(self) -> None:
+        """Take in what is new."""
+        import psutil
+
+        for pid in _pids() - self._known:
+            try:
+                process = psutil.Process(pid)
+                if pid in RUNNING or process.ppid() == os.getpid():
+                    continue  # the client, or not (yet) somebody that we know
+                if process.environ().get(processes.TOKEN) == self._home or self._adopted(process):
+                    self.seen[pid] = process
+                    self._known.add(pid)
+            except (psutil.Error, OSError):
+                continue
+
+    def living(self) -> list[psutil.Process]:
+        """Give those that live."""
+        return [process for process in self.seen.values() if processes.alive(process)]
+
+    def _adopted(self, process: psutil.Process) -> bool:
+        """Say whether a process descends from an adopter; one that shows a title has no environment to look at."""
+        return any(ADOPTERS.get(parent.pid) == self._home for parent in process.parents())
+
+
 class InterruptedStart:
     """A start whose daemon is killed (``how="kill"``) or stopped (``how="hang"``) when it begins a phase."""
 
@@ -47,23 +79,23 @@ class InterruptedStart:
         self._setting = setting
         self._clock = Clock()
         self._client: threading.Thread | None = None
-        self._seen: dict[int, psutil.Process] = {}
+        self._started = StartedProcesses(home)
 
     @property
     def hung(self) -> psutil.Process | None:
         """The process that stands still, when there is one."""
-        return next((process for process in self._seen.values() if processes.stopped(process)), None)
+        return next((process for process in self._started.seen.values() if processes.stopped(process)), None)
 
     def arrange(self) -> None:
         """Begin the start and wait until it came to its end, or to its stand."""
-        known = _pids()
+        self._started = StartedProcesses(self._home)
         KILLED.pop(os.fspath(self._home), None)
         self._note.unlink(missing_ok=True)
         self._client = threading.Thread(target=self._start, daemon=True)
         self._client.start()
         deadline = self._clock.now() + self._patience + SETTLE_SECONDS
         while self._clock.now() < deadline:
-            self._look(known)
+            self._started.look()
             if self.how == "hang" and self.hung is not None:
                 return
             if not self._client.is_alive():
@@ -78,7 +110,7 @@ class InterruptedStart:
         if self.how == "hang":
             hung = self.hung
             return None if hung is None else f"stopped: {processes.describe(hung)}"
-        gone = {*self._seen, *KILLED.get(os.fspath(self._home), ()), *self._noted()}
+        gone = {*self._started.seen, *KILLED.get(os.fspath(self._home), ()), *self._noted()}
         if not gone or self._living():
             return None
         return f"killed: pid {', '.join(map(str, sorted(gone)))}"
@@ -92,7 +124,7 @@ class InterruptedStart:
 
     def undo(self) -> None:
         """End what is left of the start, and wait for its client."""
-        processes.kill(self._seen.values())
+        processes.kill(self._started.seen.values())
         if self._client is not None:
             self._client.join()
         self._note.unlink(missing_ok=True)
@@ -103,8 +135,9 @@ class InterruptedStart:
         )
 
     def _living(self) -> list[psutil.Process]:
-        noted = [process for pid in self._noted() - self._seen.keys() if (process := _process(pid)) is not None]
-        return [process for process in (*self._seen.values(), *noted) if processes.alive(process)]
+        known = self._started.seen
+        noted = [process for pid in self._noted() - known.keys() if (process := _process(pid)) is not None]
+        return [process for process in (*known.values(), *noted) if processes.alive(process)]
 
     def _noted(self) -> set[int]:
         """Give the pids that the daemon's failpoint noted."""
@@ -112,25 +145,6 @@ class InterruptedStart:
             return {int(line) for line in self._note.read_text(encoding="ascii").split()}
         except FileNotFoundError:
             return set()
-
-    def _look(self, known: set[int]) -> None:
-        """Take in the new processes of this home, without the client, which is our own child."""
-        import psutil
-
-        for pid in _pids() - known:
-            try:
-                process = psutil.Process(pid)
-                if pid in RUNNING or process.ppid() == os.getpid():
-                    continue  # the client, or not (yet) somebody that we know
-                if process.environ().get(processes.TOKEN) == os.fspath(self._home) or self._adopted(process):
-                    self._seen[pid] = process
-                    known.add(pid)
-            except (psutil.Error, OSError):
-                continue
-
-    def _adopted(self, process: psutil.Process) -> bool:
-        """Say whether a process descends from an adopter; one that shows a title has no environment to look at."""
-        return any(ADOPTERS.get(parent.pid) == os.fspath(self._home) for parent in process.parents())
 
 
 def _pids() -> set[int]:

@@ -15,7 +15,7 @@ from pytest_ocap import processes
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.locks import is_locked
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, persist
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand, persist
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,6 +106,17 @@ def check_service(examination: Examination, driver: KernelDriver, store: Persist
     """Check that every subcluster of the store answers and goes on where it was, where the driver can ask."""
     if service_checks(driver):
         check_answers(examination, driver, store, store.subclusters)
+
+
+def work(driver: KernelDriver, store: PersistedStore, subclusters: Sequence[Subcluster]) -> None:
+    """Have subclusters of a running daemon answer once more: what is acknowledged from now on must not be lost.
+
+    Raises:
+        HarnessBrokenError: One does not, although nothing is wrong with it.
+    """
+    for subcluster in subclusters:
+        demand("probe", driver.probe(store.home, subcluster, timeout=ANSWER_SECONDS))
+        store.answers[subcluster.id] = store.answers.get(subcluster.id, 0) + 1
 
 
 def state_checks(driver: KernelDriver, *names: str) -> tuple[str, ...]:

@@ -72,6 +72,12 @@ WRONG: list[tuple[str, Any, str]] = [
         {"method": "m", "params": [{"{rot}": 1}]},
         "rpc.probe.params has the unknown placeholder {rot}*'root'?",
     ),
+    ("workers", "yes", "workers is neither true nor false: 'yes'"),
+    (
+        "cli.launch_io",
+        ["true", "{io}"],
+        "cli.launch_io.command has the unknown placeholder {io}; known here: *{io_path}",
+    ),
     ("rpc.launch", None, "rpc.probe is given without launch*"),
     ("rpc.list", {"method": "l", "quarantined": "bad"}, "rpc.list.state is missing*"),
     ("cli", {"ping": ["true"]}, "cli.ping is given in rpc, too*"),
@@ -91,7 +97,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     *tables, key = path.split(".")
     place = table
     for name in tables:
-        place = place[name]
+        place = place.setdefault(name, {})
     if value is None:
         del place[key]
     else:
@@ -137,6 +143,8 @@ def test_verbs_and_files_that_are_given_are_capabilities_and_no_others(source: P
         "error_code": "data.code",
         "phases": ["one", "two"],
         "interrupt": {"FAIL": "{phase}={how}"},
+        "workers": True,
+        "cli": {"status": ["true"], "launch_io": ["true", "{io_path}"]},
     }
     more["rpc"]["probe"]["count"] = "n"
     assert set(driver_from(more, source).supports) == set(Capability)

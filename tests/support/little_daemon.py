@@ -29,6 +29,7 @@ FAILPOINT = os.environ.get("LITTLE_FAILPOINT", "")
 APPLICATION = 0x117713
 VERSION = 1
 LIMIT = 1 << 20
+LONGEST_SOCKET = 107
 
 
 class RefusedError(Exception):
@@ -282,8 +283,8 @@ def start(home: Path, timeout: float) -> int:
     if home.exists() and not home.is_dir():
         sys.stderr.write(f"Error: {home} is not a directory" + "\n")
         return 1
-    if len(str(home / "sock")) > 100:
-        sys.stderr.write(f"Error: the path {home / 'sock'} is too long" + "\n")
+    if len(os.fsencode(home / "sock")) > LONGEST_SOCKET:
+        sys.stderr.write(f"Error: the path {home / 'sock'} is too long: at most {LONGEST_SOCKET} bytes" + "\n")
         return 1
     if (home / "log").is_dir():
         sys.stderr.write(f"Error: {home / 'log'} is a directory" + "\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_ocap import processes, rpc
 from pytest_ocap.clients import run_client
-from pytest_ocap.driver import FULL, PLAIN, Capability, Interrupt, Listed, Outcome, Setting, Subcluster
+from pytest_ocap.driver import FULL, OPTIONAL, PLAIN, Capability, Interrupt, Listed, Outcome, Setting, Subcluster
 
 DAEMON = Path(__file__).with_name("little_daemon.py")
 
@@ -21,7 +21,7 @@ class LittleDriver:
     start_timeout = 4.0
 
     def __init__(self) -> None:
-        left_out = os.environ.get("LITTLE_LACKS", "").split(",")
+        left_out = (*OPTIONAL, Capability.WORKERS, *os.environ.get("LITTLE_LACKS", "").split(","))
         self.supports: dict[Capability, str] = {cap: FULL for cap in Capability if cap not in left_out}
 
     def start(
