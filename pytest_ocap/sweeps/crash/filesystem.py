@@ -180,7 +180,7 @@ class _Reader:
     # --- what calls do -------------------------------------------------------------------------------------------
 
     def _open(self, call: Call) -> None:
-        if call.created:
+        if call.created and not (call.path is not None and self._find(call.path) is not None):
             inode = self._make(call, Type.FILE)
             if call.path is not None:
                 self._rename_entries(call, f"creation of {call.path}", inode, (call.path, inode))
@@ -236,6 +236,10 @@ class _Reader:
         inode = self._find(call.path, follow=False)
         if inode is None:
             self._note(call, "moves something that the recording did not show the making of")
+        elif call.text == "exchange":
+            other = self._find(call.target, follow=False)
+            words = f"exchange of {call.path} and {call.target}"
+            self._rename_entries(call, words, inode, (call.path, other), (call.target, inode))
         elif self._find(call.target, follow=False) != inode:
             words = f"rename {call.path} -> {call.target}"
             self._rename_entries(call, words, inode, (call.path, None), (call.target, inode))
@@ -276,9 +280,6 @@ class _Reader:
         failed = call.result is not None and call.result < 0
         self.log.syncs.append(Sync(call.number, call.began, _ended(call), inode, call.data_only, failed))
 
-    def _mmap(self, call: Call) -> None:
-        self._note(call, f"maps {self._called(call)} shared: what is written through the mapping is not seen")
-
     # --- words ---------------------------------------------------------------------------------------------------
 
     def _common(self, call: Call, words: str) -> _Common:
@@ -316,5 +317,4 @@ _HANDLERS = {
     Kind.RMDIR: _Reader._unlink,
     Kind.MKDIR: _Reader._mkdir,
     Kind.BIND: _Reader._bind,
-    Kind.MMAP: _Reader._mmap,
 }

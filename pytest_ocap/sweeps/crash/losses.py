@@ -45,6 +45,7 @@ class Family(enum.IntEnum):
     """A write is there in part."""
     ONE_LOST = enum.auto()
     ONE_KEPT = enum.auto()
+    """With the names or without."""
     SOME_LOST = enum.auto()
     """Two or more, up to the bound."""
     SOME_KEPT = enum.auto()
@@ -132,12 +133,13 @@ class Losses:
         yield Family.ALL_LOST, everything, None
         yield Family.NOTHING_LOST, nothing, None
         yield from self._groups()
-        yield from self._tears(everything)
+        yield from self._tears(frozenset(self._data), everything)
         singles = self._window if self._newest else sorted({*self._window, *self._names})
         for number in singles:
             yield Family.ONE_LOST, frozenset((number,)), None
-        for number in self._newest or self._window:
+        for number in sorted(self._newest or self._window):
             yield Family.ONE_KEPT, everything - {number}, None
+            yield Family.ONE_KEPT, frozenset(self._data) - {number}, None
         for size in range(2, self._bound.reordered + 1):
             for subset in itertools.combinations(self._window, size):
                 yield Family.SOME_LOST, frozenset(subset), None
@@ -168,7 +170,7 @@ class Losses:
 
     # --- tears ---------------------------------------------------------------------------------------------------
 
-    def _tears(self, everything: frozenset[int]) -> Iterator[tuple[Family, frozenset[int], Torn]]:
+    def _tears(self, data: frozenset[int], everything: frozenset[int]) -> Iterator[tuple[Family, frozenset[int], Torn]]:
         for number in self._window:
             operation = self._operations[number]
             if not isinstance(operation, Write):
@@ -178,8 +180,8 @@ class Losses:
                 # It was torn in each way when it was the newest; now it is torn beneath what came after.
                 torn = torn[len(torn) // 2 :][:1]
             for tear in torn:
-                yield Family.TORN, frozenset(), tear
-                yield Family.TORN, everything - {number}, tear
+                for others in (frozenset[int](), data - {number}, everything - {number}):
+                    yield Family.TORN, others, tear
 
     def _torn(self, operation: Write) -> Iterator[Torn]:
         start, end = operation.offset, operation.end
