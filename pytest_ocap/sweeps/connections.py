@@ -49,6 +49,7 @@ class Channels:
 
     def __init__(self) -> None:
         self._bound: dict[str, str] = {}
+        self._spelt: dict[str, str] = {}
         self._known: dict[str, Channel | None] = {}
         self._accepted: defaultdict[str, deque[Channel]] = defaultdict(deque)
         self._last = 0
@@ -59,10 +60,12 @@ class Channels:
 
     def binds(self, scene: Scene, event: Event) -> Draft | None:
         """``bind`` to a path of the home."""
-        path = self._address(scene, event)
-        if path is None:
+        name = self._name(event)
+        path = None if name is None else self._located(scene, event, name)
+        if name is None or path is None:
             return None
         descriptor = event.signed(0)
+        self._spelt[name] = path  # accepted sockets are shown under the name as it was spelt, a relative one too
         self._bound[tracee.link(event.thread, descriptor)] = path
         return Draft(Kind.BIND, {"path": path, "fd": descriptor})
 
@@ -89,19 +92,22 @@ class Channels:
 
     def connects(self, scene: Scene, event: Event) -> Draft | None:
         """``connect`` to a socket of the home."""
-        path = self._address(scene, event)
+        name = self._name(event)
+        path = None if name is None else self._located(scene, event, name)
         if path is None:
             return None
         descriptor = event.signed(0)
         channel = self._known[tracee.link(event.thread, descriptor)] = self._new(path)
         return Draft(Kind.CONNECT, {"path": path, "fd": descriptor, "channel": channel.number})
 
-    def _address(self, scene: Scene, event: Event) -> str | None:
-        """Read a socket address; give its path when that is in the home."""
+    def _name(self, event: Event) -> str | None:
+        """Read a socket address; give its name when it is one in the file system."""
         raw = tracee.read(event.thread, event.args[1], min(event.args[2], _PATH_IN_ADDRESS + 2))
         if len(raw) < 3 or struct.unpack_from("=H", raw)[0] != _UNIX or raw[2] == 0:
             return None
-        name = os.fsdecode(raw[2:].split(b"\0", 1)[0])
+        return os.fsdecode(raw[2:].split(b"\0", 1)[0])
+
+    def _located(self, scene: Scene, event: Event, name: str) -> str | None:
         head, tail = os.path.split(name)
         directory = scene.usable(event, AT_FDCWD, head) if head else f"/proc/{event.thread}/cwd"
         return scene.relative(os.path.join(os.path.realpath(directory), tail))
@@ -113,7 +119,8 @@ class Channels:
             for line in _unix_sockets(event.process.pid):
                 fields = line.split(maxsplit=7)
                 if len(fields) == 8 and described == f"socket:[{fields[6]}]":
-                    path = scene.relative(os.path.realpath(fields[7].rstrip("\n")))
+                    name = fields[7].rstrip("\n")
+                    path = self._spelt.get(name) or scene.relative(os.path.realpath(name))
             if path is None or described in self._bound:
                 self._known[described] = None
             else:

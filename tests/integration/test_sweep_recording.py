@@ -1,0 +1,458 @@
+"""What is recorded of programs that do one thing each: by the supervisor, and by its witness."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from recorded import Recorded, alone, home_in, python, record
+
+from pytest_ocap.sweeps.calls import Kind
+from pytest_ocap.sweeps.means import Means
+from pytest_ocap.sweeps.supervisor import Supervisor
+from pytest_ocap.sweeps.witness import Witness
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def supervisor() -> Iterator[Supervisor]:
+    with Supervisor() as supervisor:
+        if reason := supervisor.missing():
+            pytest.skip(reason)
+        yield supervisor
+
+
+@pytest.fixture(params=["seccomp", "strace"])
+def means(request: pytest.FixtureRequest) -> Means:
+    if request.param == "seccomp":
+        supervisor: Supervisor = request.getfixturevalue("supervisor")
+        return supervisor
+    witness = Witness()
+    if reason := witness.missing():
+        pytest.skip(reason)
+    return witness
+
+
+def test_each_kind_of_call_is_recorded_once_with_its_path(means: Means, short_tmp: Path) -> None:
+    done = record(
+        means,
+        home_in(short_tmp),
+        """
+        file = os.open("a", os.O_CREAT | os.O_WRONLY, 0o640)
+        os.write(file, b"hello")
+        os.ftruncate(file, 3)
+        os.fdatasync(file)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 5)
+        os.close(file)
+        os.mkdir("d", 0o700)
+        os.rename("a", "d/b")
+        os.link("d/b", "c")
+        os.symlink("c", "s")
+        os.unlink("s")
+        os.truncate("c", 1)
+        os.chmod("c", 0o600)
+        directory = os.open("d", os.O_RDONLY)
+        os.fsync(directory)
+        os.sync()
+        os.unlink("d/b")
+        os.rmdir("d")
+        """,
+    )
+    assert done.status == 0, done.output
+    assert done.points((*Kind,)) == [
+        "w:open:a#1",
+        "w:write:a#1",
+        "w:truncate:a#1",
+        "w:sync:a#1",
+        "w:lock:a#1",
+        "w:lock:a#2",
+        "w:close:a#1",
+        "w:mkdir:d#1",
+        "w:rename:a#1",
+        "w:link:d/b#1",
+        "w:symlink:s#1",
+        "w:unlink:s#1",
+        "w:truncate:c#1",
+        "w:chmod:c#1",
+        "w:sync:d#1",
+        "w:sync-all:(unnamed)#1",
+        "w:unlink:d/b#1",
+        "w:rmdir:d#1",
+    ]
+    (write,) = done.of(Kind.WRITE)
+    assert (write.data, write.result) == (b"hello", 5)
+    assert [call.operation for call in done.of(Kind.LOCK)] == ["flock, waiting: exclusive", "lock: exclusive 5+10"]
+    assert [(call.target, call.result) for call in done.of(Kind.RENAME, Kind.LINK)] == [("d/b", 0), ("c", 0)]
+    assert [call.size for call in done.of(Kind.TRUNCATE)] == [3, 1]
+    assert done.of(Kind.SYNC)[0].data_only
+    assert not done.of(Kind.SYNC)[1].data_only
+
+
+def test_the_supervisor_knows_which_file_is_which_and_where_a_write_began(
+    supervisor: Supervisor, short_tmp: Path
+) -> None:
+    done = record(
+        supervisor,
+        home_in(short_tmp),
+        """
+        os.umask(0o027)
+        one = os.open("a", os.O_CREAT | os.O_RDWR, 0o666)
+        os.write(one, b"0123456789")
+        os.rename("a", "b")
+        again = os.dup(one)
+        os.write(again, b"abc")
+        os.unlink("b")
+        os.write(one, b"d")
+        new = os.open("a", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        os.write(new, b"x")
+        os.pwrite(one, b"y", 2)
+        os.writev(new, [b"p", b"q"])
+        old = os.open("a", os.O_WRONLY | os.O_TRUNC)
+        """,
+    )
+    assert done.status == 0, done.output
+    opened = done.of(Kind.OPEN)
+    assert [(call.created, call.truncated, call.append) for call in opened] == [
+        (True, False, False),
+        (True, False, True),
+        (False, True, False),
+    ]
+    assert opened[0].mode == 0o640
+    assert opened[0].file != opened[1].file
+    assert opened[1].file == opened[2].file
+    assert [(call.path, call.file, call.offset, call.data) for call in done.of(Kind.WRITE)] == [
+        ("a", opened[0].file, 0, b"0123456789"),
+        ("b", opened[0].file, 10, b"abc"),
+        (None, opened[0].file, 13, b"d"),
+        ("a", opened[1].file, 0, b"x"),
+        (None, opened[0].file, 2, b"y"),
+        ("a", opened[1].file, 1, b"pq"),
+    ]
+
+
+def test_writes_say_that_they_are_durable_when_the_file_was_opened_so(supervisor: Supervisor, short_tmp: Path) -> None:
+    done = record(
+        supervisor,
+        home_in(short_tmp),
+        """
+        os.write(os.open("a", os.O_CREAT | os.O_WRONLY | os.O_DSYNC), b"x")
+        os.write(os.open("b", os.O_CREAT | os.O_WRONLY), b"x")
+        """,
+    )
+    assert [call.durable for call in done.of(Kind.WRITE)] == [True, False]
+
+
+def test_paths_are_those_of_the_process_that_names_them(means: Means, short_tmp: Path) -> None:
+    home = home_in(short_tmp)
+    (short_tmp / "way").symlink_to(home)
+    done = record(
+        means,
+        home,
+        f"""
+        os.mkdir("d")
+        directory = os.open("d", os.O_RDONLY)
+        os.open("one", os.O_CREAT | os.O_WRONLY, dir_fd=directory)
+        os.chdir("d")
+        os.open("two", os.O_CREAT | os.O_WRONLY)
+        os.open("../three", os.O_CREAT | os.O_WRONLY)
+        os.open({os.fspath(short_tmp / "way" / "four")!r}, os.O_CREAT | os.O_WRONLY)
+        os.open({os.fspath(short_tmp / "outside")!r}, os.O_CREAT | os.O_WRONLY)
+        os.open("/dev/null", os.O_WRONLY)
+        """,
+    )
+    assert done.status == 0, done.output
+    assert [call.path for call in done.of(Kind.OPEN)] == ["d/one", "d/two", "three", "four"]
+
+
+def test_what_fails_is_recorded_with_its_error(means: Means, short_tmp: Path) -> None:
+    done = record(
+        means,
+        home_in(short_tmp),
+        """
+        for attempt in (
+            lambda: os.open("a/b", os.O_CREAT | os.O_WRONLY),
+            lambda: os.rename("a", "b"),
+            lambda: os.mkdir("."),
+            lambda: os.unlink("a"),
+        ):
+            try:
+                attempt()
+            except OSError as error:
+                print(error.errno, end=" ")
+        """,
+    )
+    assert done.output == "2 2 17 2 "
+    assert [(call.kind, call.result) for call in done.of(Kind.OPEN, Kind.RENAME, Kind.MKDIR, Kind.UNLINK)] == [
+        (Kind.OPEN, -2),
+        (Kind.RENAME, -2),
+        (Kind.MKDIR, -17),
+        (Kind.UNLINK, -2),
+    ]
+
+
+def test_descendants_are_followed_and_keep_their_names(means: Means, short_tmp: Path) -> None:
+    writes = python("os.write(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY), b'x')")
+    done = record(
+        means,
+        home_in(short_tmp),
+        f"""
+        def write(name):
+            os.write(os.open(name, os.O_CREAT | os.O_WRONLY), b"x")
+
+        first = os.fork()
+        if first == 0:  # a double fork: the grandchild outlives its parent
+            os.setsid()
+            if os.fork() == 0:
+                while os.getppid() == first:
+                    pass
+                write("grandchild")
+                os._exit(0)
+            os._exit(0)
+        os.waitpid(first, 0)
+        second = os.posix_spawn(sys.executable, [*{writes!r}, "spawned"], os.environ)
+        os.waitpid(second, 0)
+        if os.fork() == 0:
+            os.execv(sys.executable, [*{writes!r}, "executed"])
+        os.wait()
+        write("root")
+        """,
+    )
+    assert done.status == 0, done.output
+    written = {call.path: call.process for call in done.of(Kind.WRITE)}
+    assert written == {"grandchild": "0.1.1", "spawned": "0.2", "executed": "0.3", "root": "0"}
+    assert sorted(call.text or "" for call in done.of(Kind.SPAWN)) == ["0.1", "0.1.1", "0.2", "0.3"]
+
+
+def test_threads_are_their_process(means: Means, short_tmp: Path) -> None:
+    done = record(
+        means,
+        home_in(short_tmp),
+        """
+        def write(number):
+            file = os.open(f"f{number}", os.O_CREAT | os.O_WRONLY)
+            for _ in range(20):
+                os.write(file, b"x")
+
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        """,
+    )
+    assert done.status == 0, done.output
+    written = done.of(Kind.WRITE)
+    assert len(written) == 80
+    assert {call.process for call in written} == {"0"}
+    assert len({call.thread for call in written}) == 4
+    assert [call.text for call in done.of(Kind.SPAWN)] == ["thread"] * 4
+    assert sorted(done.points({Kind.WRITE})) == sorted(f"w:write:f{i}#{n}" for i in range(4) for n in range(1, 21))
+
+
+def test_a_file_without_a_name_is_recorded_and_gets_its_name(means: Means, short_tmp: Path) -> None:
+    done = record(
+        means,
+        home_in(short_tmp),
+        """
+        os.mkdir("d")
+        file = os.open("d", os.O_TMPFILE | os.O_WRONLY)
+        os.write(file, b"x")
+        os.link(f"/proc/self/fd/{file}", "d/named", src_dir_fd=os.open(".", os.O_RDONLY), follow_symlinks=True)
+        os.write(file, b"y")
+        print(open("d/named").read())
+        """,
+    )
+    assert done.output == "xy\n"
+    (opened,) = done.of(Kind.OPEN)
+    assert (opened.path, opened.text) == (None, "d")
+    assert done.of(Kind.WRITE)[0].path is None
+    (link,) = done.of(Kind.LINK)
+    assert (link.target, link.result) == ("d/named", 0)
+
+
+def test_a_shared_mapping_is_noted(means: Means, short_tmp: Path) -> None:
+    done = record(
+        means,
+        home_in(short_tmp),
+        """
+        file = os.open("m", os.O_CREAT | os.O_RDWR)
+        os.ftruncate(file, 4096)
+        mmap.mmap(file, 4096)
+        mmap.mmap(file, 4096, flags=mmap.MAP_PRIVATE)
+        mmap.mmap(-1, 4096)
+        """,
+    )
+    assert [(call.path, call.size) for call in done.of(Kind.MMAP)] == [("m", 4096)]
+    assert done.recording.notes == (
+        "m is mapped shared and writable: what is written through the mapping cannot be seen",
+    )
+
+
+def test_large_and_vectored_writes_are_captured_whole(means: Means, short_tmp: Path) -> None:
+    home = home_in(short_tmp)
+    done = record(
+        means,
+        home,
+        f"""
+        file = os.open("large", os.O_CREAT | os.O_WRONLY)
+        parts = [bytes([number]) * {MIB} for number in range(10)]
+        assert os.writev(file, parts) == {10 * MIB}
+        """,
+    )
+    assert done.status == 0, done.output
+    (write,) = done.of(Kind.WRITE)
+    assert write.data == b"".join(bytes([number]) * MIB for number in range(10))
+    assert write.data == (home / "large").read_bytes()
+    assert write.result == 10 * MIB
+
+
+def test_a_conversation_over_the_home_s_socket_is_recorded(means: Means, short_tmp: Path) -> None:
+    done = record(
+        means,
+        home_in(short_tmp),
+        """
+        server = socket.socket(socket.AF_UNIX)
+        server.bind("sock")
+        server.listen()
+        client = socket.socket(socket.AF_UNIX)
+        client.connect("sock")
+        client.sendall(b"question")
+        connection, _ = server.accept()
+        assert connection.recv(100) == b"question"
+        connection.sendmsg([b"ans", b"wer"])
+        assert os.read(client.fileno(), 100) == b"answer"
+        connection.close()
+        elsewhere, other = socket.socketpair()
+        elsewhere.send(b"not of the home")
+        """,
+    )
+    assert done.status == 0, done.output
+    kinds = (Kind.BIND, Kind.LISTEN, Kind.CONNECT, Kind.ACCEPT, Kind.SEND, Kind.RECEIVE, Kind.CLOSE)
+    assert [(call.kind, call.data) for call in done.of(*kinds)] == [
+        (Kind.BIND, None),
+        (Kind.LISTEN, None),
+        (Kind.CONNECT, None),
+        (Kind.SEND, b"question"),
+        (Kind.ACCEPT, None),
+        (Kind.RECEIVE, b"question"),
+        (Kind.SEND, b"answer"),
+        (Kind.RECEIVE, b"answer"),
+        (Kind.CLOSE, None),
+        *[(Kind.CLOSE, None)] * (len(done.of(Kind.CLOSE)) - 1),
+    ]
+    assert {call.path for call in done.of(*kinds)} == {"sock"}
+    ends = {call.kind: call.channel for call in done.of(Kind.CONNECT, Kind.ACCEPT)}
+    assert [call.channel for call in done.of(Kind.SEND)] == [ends[Kind.CONNECT], ends[Kind.ACCEPT]]
+
+
+TRANSPARENT = """
+def attempt(name, call):
+    try:
+        print(name, call())
+    except OSError as error:
+        print(name, error.errno)
+
+import resource, stat
+os.umask(0o022)
+attempt("makes", lambda: oct(os.fstat(os.open("f", os.O_CREAT | os.O_RDWR, 0o777)).st_mode))
+attempt("exists", lambda: os.open("f", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+attempt("directory", lambda: os.open(".", os.O_WRONLY))
+attempt("through a file", lambda: os.open("f/g", os.O_CREAT | os.O_WRONLY))
+os.symlink("f", "link")
+attempt("not followed", lambda: os.open("link", os.O_WRONLY | os.O_NOFOLLOW))
+attempt("dangling", lambda: (os.symlink("new", "dangling"), os.open("dangling", os.O_CREAT | os.O_WRONLY))[1])
+attempt("inheritable", lambda: os.get_inheritable(os.open("f", os.O_WRONLY)))
+attempt("bad descriptor", lambda: os.write(99, b"x"))
+attempt("read-only", lambda: os.write(os.open("f", os.O_RDONLY), b"x"))
+attempt("seeks", lambda: (os.lseek(3, 100, 0), os.write(3, b"x"), os.lseek(3, 0, 1)))
+attempt("mode", lambda: (os.mkdir("d", 0o777), oct(os.stat("d").st_mode))[1])
+attempt("not empty", lambda: os.rmdir("."))
+attempt("into itself", lambda: os.rename("d", "d/e"))
+attempt("too long", lambda: os.mkdir("x" * 300))
+os.mkfifo("fifo")
+attempt("nobody reads", lambda: os.open("fifo", os.O_WRONLY | os.O_NONBLOCK))
+fcntl.flock(3, fcntl.LOCK_EX)
+attempt("locked", lambda: fcntl.flock(os.open("f", os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB))
+child = os.fork()
+if child == 0:  # waits for the lock, and is interrupted
+    class Alarm(Exception): ...
+    def ring(*_): raise Alarm
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        fcntl.flock(os.open("f", os.O_RDWR), fcntl.LOCK_EX)
+    except Alarm:
+        os._exit(7)
+print("interrupted", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (150, 150))
+attempt("too large", lambda: (os.pwrite(3, b"x" * 100, 100), os.pwrite(3, b"x", 150)))
+resource.setrlimit(resource.RLIMIT_NOFILE, (20, 100))
+def many():
+    while True:
+        os.open("many", os.O_CREAT | os.O_WRONLY)
+attempt("too many", many)
+attempt("none made", lambda: os.open("none", os.O_CREAT | os.O_WRONLY))
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+print(sorted(os.listdir(".")), os.stat("f").st_size)
+"""
+
+
+def test_a_supervised_program_sees_what_it_would_see_alone(supervisor: Supervisor, short_tmp: Path) -> None:
+    expected = alone(home_in(short_tmp, "alone"), TRANSPARENT)
+    done = record(supervisor, home_in(short_tmp), TRANSPARENT)
+    assert (done.status, done.output) == expected
+    assert done.status == 0
+    assert len(done.of(Kind.OPEN)) > 20
+
+
+def test_a_program_with_other_rights_runs_as_it_would_alone_and_that_is_noted(
+    supervisor: Supervisor, short_tmp: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give rights up")
+    program = """
+    os.mkdir("d", 0o700)
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+    try:
+        os.open("d/f", os.O_CREAT | os.O_WRONLY)
+    except PermissionError:
+        print("refused")
+    """
+    done = record(supervisor, home_in(short_tmp), program)
+    assert done.output == "refused\n"
+    assert "other rights" in done.recording.notes[0]
+    assert done.of(Kind.OPEN)[0].result is None
+
+
+def test_a_program_that_is_supervised_already_is_refused_with_the_reason(
+    supervisor: Supervisor, short_tmp: Path
+) -> None:
+    with supervisor.record(home_in(short_tmp), "w") as session:
+        done = subprocess.run([*session.prefix, *session.prefix, "true"], capture_output=True, text=True, check=False)
+    assert done.returncode == 127
+    assert "it is supervised already" in done.stderr
+
+
+def test_a_command_that_does_not_exist_says_so(means: Means, short_tmp: Path) -> None:
+    done = record(means, home_in(short_tmp), ["no-such-command"])
+    assert done.status != 0
+    assert "no-such-command" in done.output
+
+
+def test_each_client_is_a_root_of_its_own(means: Means, short_tmp: Path) -> None:
+    home = home_in(short_tmp)
+    with means.record(home, "w") as session:
+        for name in ("one", "two"):
+            words = [*session.prefix, *python(f"os.open({name!r}, os.O_CREAT | os.O_WRONLY)")]
+            subprocess.run(words, cwd=home, check=True)
+        assert session.wait(30)
+        done = Recorded(0, "", session.recording(), session.reached())
+    assert [(call.path, call.process) for call in done.of(Kind.OPEN)] == [("one", "0"), ("two", "1")]
