@@ -2,7 +2,7 @@
 
 Invariant: two labels of one row never overlap, however narrow the page is (from ``NARROWEST`` pixels on): lengths along
 the time are percentages, so that the drawing is as wide as its place, while letters keep their size.  What finds no
-row is a mark without a label; the table beside the drawing has every event.
+row is a mark without a label, in a last row of such marks; the table beside the drawing has every event.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ LANES = {
 }
 """The lanes from the top down, with their titles."""
 
+LASTING = frozenset({"client", "phase", "process"})
+"""The lanes of what has a duration: without an end, it went on."""
+
 NARROWEST = 280
 """Pixels: how wide the drawing is on the smallest telephone."""
 
@@ -37,8 +40,14 @@ ROW, TITLE, AXIS = 20, 20, 22
 LONGEST = 26
 """Letters: longer labels are cut; the mark's tooltip and the table have them whole."""
 
-MOST_ROWS = 9
-"""How many rows a lane has at most."""
+SHORTEST = 8
+"""Letters: a label for which there is less room than this beside its bar stands over the bar."""
+
+MOST_ROWS = 16
+"""How many rows with labels a lane has at most."""
+
+CROWDED = {"file": 8, "log": 8}
+"""The same, of lanes that often have many events."""
 
 
 @dataclass
@@ -55,8 +64,13 @@ class Mark:
 
     @property
     def is_point(self) -> bool:
-        """Whether the event has no duration."""
-        return self.event.get("until") is None
+        """Whether the event is a moment."""
+        return self.event.get("until") is None and not self.is_open
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the event lasted and nobody saw its end."""
+        return self.event.get("until") is None and self.event["lane"] in LASTING
 
 
 @dataclass
@@ -104,28 +118,34 @@ def _lane(name: str, events: Sequence[Mapping[str, Any]], top: int, seconds: flo
         mark = _mark(event, seconds)
         taken = _taken(mark)
         row = next((number for number, row in enumerate(rows) if _free(row, taken)), len(rows))
-        if row == MOST_ROWS:
-            row, mark.label = MOST_ROWS - 1, ""
+        if row == CROWDED.get(name, MOST_ROWS):
+            mark.label = ""
         else:
             rows += [[]] if row == len(rows) else []
             rows[row].append(taken)
         mark.top = top + TITLE + row * ROW
         lane.marks.append(mark)
-    lane.bottom = top + TITLE + len(rows) * ROW + 4
+    lane.bottom = max(mark.top for mark in lane.marks) + ROW + 4
     return lane
 
 
 def _mark(event: Mapping[str, Any], seconds: float) -> Mark:
     left = 100 * float(event["at"]) / seconds
     width = max(100 * _end(event) / seconds - left, 0.0)
-    text = str(event["what"])
-    sign = "" if event.get("ok") is None else "✓ " if event["ok"] else "✗ "
-    label = sign + (text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")
-    mark = Mark(event, left, width, 0, label, left + width)
-    if left + width + _percent(label) > 100:
-        mark.label_before, mark.label_left = True, left
-        if left < _percent(label):  # no room on either side: it ends at the right edge, over its bar
-            mark.label_left = 100.0
+    mark = Mark(event, left, width, 0)
+    if mark.is_open:
+        mark.width = 100 - left
+    text, sign = str(event["what"]), "" if event.get("ok") is None else "✓ " if event["ok"] else "✗ "
+    mark.label = sign + _cut(text, LONGEST)
+    before, after = left, 100 - left - mark.width
+    if _percent(mark.label) > max(before, after):
+        fits = _letters(max(before, after)) - len(sign)
+        if fits < SHORTEST:
+            mark.label_left = left
+            return mark
+        mark.label = sign + _cut(text, fits)
+    mark.label_before = _percent(mark.label) > after
+    mark.label_left = left if mark.label_before else left + mark.width
     return mark
 
 
@@ -136,11 +156,10 @@ def _end(event: Mapping[str, Any]) -> float:
 
 def _taken(mark: Mark) -> tuple[float, float]:
     """Give from where to where a mark and its label go, in percent."""
-    least = _percent("")
+    length, end = _percent(mark.label), mark.left + mark.width
     if mark.label_before:
-        start = min(mark.left, mark.label_left - _percent(mark.label))
-        return start, max(mark.left + mark.width, mark.left + least, mark.label_left)
-    return mark.left - least, mark.label_left + _percent(mark.label)
+        return mark.left - length, max(end, mark.left + _percent(""))
+    return mark.left - _percent(""), max(end, mark.label_left + length)
 
 
 def _free(row: Sequence[tuple[float, float]], wanted: tuple[float, float]) -> bool:
@@ -149,6 +168,14 @@ def _free(row: Sequence[tuple[float, float]], wanted: tuple[float, float]) -> bo
 
 def _percent(label: str) -> float:
     return 100 * (LETTER * len(label) + 12) / NARROWEST
+
+
+def _letters(percent: float) -> int:
+    return int((percent * NARROWEST / 100 - 12) / LETTER)
+
+
+def _cut(text: str, letters: int) -> str:
+    return text if len(text) <= letters else text[: letters - 1] + "…"
 
 
 def _ticks(seconds: float) -> list[tuple[float, str]]:

@@ -18,7 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 from pytest_ocap.report import summary
-from pytest_ocap.report.chart import LANES, Chart, draw
+from pytest_ocap.report.chart import LASTING, Chart, draw
 from pytest_ocap.report.stored import completed
 from pytest_ocap.report.visible import visible
 
@@ -103,7 +103,7 @@ def render(data: Mapping[str, Any], _suffix: str = ".html") -> str:
         standings={where: counts[where] for where in summary.STANDINGS if counts[where]},
         words=summary.STANDINGS,
         symbols=SYMBOLS,
-        lanes=LANES,
+        lasting=LASTING,
         style=Markup(style),
         style_hash=_hash(style),
         script=Markup(script),

@@ -46,8 +46,9 @@ def _item(scenario: Mapping[str, Any]) -> str:
         return said
     first, *others = sorted(broken, key=lambda check: check["verdict"] != where)
     detail = " ".join(first["detail"].split())
-    said += f": {code(first['id'])}" + (f": {escaped(detail[:LONGEST])}" if detail else "")
-    said += "…" if len(detail) > LONGEST else ""
+    if len(detail) > LONGEST:
+        detail = detail[: LONGEST - 1] + "…"
+    said += f": {code(first['id'])}" + (f": {code(detail)}" if detail else "")
     return said + (f" (and {len(others)} more)" if others else "")
 
 

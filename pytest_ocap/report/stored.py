@@ -18,7 +18,8 @@ SCHEMA = 1
 
 _REPORT: dict[str, Any] = {"edition": "", "pinned": None, "run": {}}
 _SCENARIO = {"edition": None, "new": False, "declared": None, "nodeid": "", "timeline": ()}
-_EVIDENCE = {"expected": "", "client": (), "log": (), "processes": (), "files": ()}
+_CALL = {"asked": "", "timed_out": False, "status": None, "code": None}
+_EVIDENCE = {"expected": "", "at": None, "cut": (), "client": (), "log": (), "processes": (), "files": ()}
 
 
 class StoredReportError(Exception):
@@ -54,15 +55,21 @@ def completed(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _completed_scenario(scenario: Mapping[str, Any]) -> dict[str, Any]:
-    _ = scenario["verdict"], scenario["seconds"]
+    _ = scenario["seconds"]
+    red = scenario["verdict"] not in ("passed", "unsupported")
     checks = [_completed_check(check) for check in scenario["checks"]]
-    return _filled(scenario, {"scenario": str(scenario["id"]).partition("[")[0], **_SCENARIO}) | {"checks": checks}
+    return _filled(scenario, {"scenario": str(scenario["id"]).partition("[")[0], "red": red, **_SCENARIO}) | {
+        "checks": checks
+    }
 
 
 def _completed_check(check: Mapping[str, Any]) -> dict[str, Any]:
     _ = check["id"], check["verdict"], check["detail"]
     evidence = check.get("evidence")
-    return {**check, "evidence": None if evidence is None else _filled(evidence, _EVIDENCE)}
+    if evidence is not None:
+        evidence = _filled(evidence, _EVIDENCE)
+        evidence["client"] = [_filled(call, _CALL) for call in evidence["client"]]
+    return {**check, "evidence": evidence}
 
 
 def _filled(data: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

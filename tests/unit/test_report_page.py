@@ -10,7 +10,7 @@ import pytest
 from report_samples import HOSTILE, check, evidence, green, mixed, red, report, scenario, timeline
 
 from pytest_ocap.report import html, summary
-from pytest_ocap.report.chart import LETTER, MOST_ROWS, NARROWEST, draw
+from pytest_ocap.report.chart import CROWDED, LETTER, MOST_ROWS, NARROWEST, draw
 from pytest_ocap.report.visible import visible
 
 VOID = {"meta", "link", "input", "br", "wbr", "hr", "img"}
@@ -190,22 +190,42 @@ def test_labels_of_a_time_line_never_overlap_on_the_narrowest_page() -> None:
     events = [
         {"at": number / 40, "lane": "log", "what": f"event.number.{number}", "detail": ""} for number in range(41)
     ] + [
-        {"at": number / 9, "until": (number + 2) / 9, "lane": "client", "what": "start" * number, "detail": ""}
+        {"at": number / 9, "until": (number + 2) / 9, "lane": "client", "what": "start" * 9, "detail": ""}
         for number in range(8)
     ]
     chart = draw(events)
     assert chart is not None
     for lane in chart.lanes:
-        assert len({mark.top for mark in lane.marks}) <= MOST_ROWS
         rows: dict[int, list[tuple[float, float]]] = {}
         for mark in (mark for mark in lane.marks if mark.label):
             length = 100 * LETTER * len(mark.label) / NARROWEST
             start = mark.label_left - length if mark.label_before else mark.label_left
             assert all(start >= end or start + length <= begin for begin, end in rows.setdefault(mark.top, []))
             rows[mark.top].append((start, start + length))
-            assert start >= -1
-            assert start + length <= 101
+            assert start >= 0
+            assert start + length <= 100
+        assert len(rows) <= (CROWDED["log"] if lane.name == "log" else MOST_ROWS)
+        assert {mark.top for mark in lane.marks if not mark.label}.isdisjoint(rows)
     assert sum(len(lane.marks) for lane in chart.lanes) == len(events)
+
+
+def test_what_has_no_end_goes_on_to_the_edge_and_the_table_says_so() -> None:
+    began = {"at": 1.0, "lane": "process", "what": "node", "detail": "pid 7"}
+    last = {"at": 4.0, "lane": "log", "what": "x", "detail": "", "ok": None}
+    chart = draw([began, last])
+    assert chart is not None
+    (process,), (log,) = (lane.marks for lane in chart.lanes)
+    assert (process.left, process.width, process.is_point, process.is_open) == (25.0, 75.0, False, True)
+    assert (log.left, log.width, log.is_point) == (100.0, 0.0, True)
+    page = Page(html.render(report(scenario("x", check("a"), timeline=[began, last]))))
+    assert [text.strip() for _, text in page.find("tr") if "pid 7" in text] == ["1.000 sno endprocessnodepid 7"]
+
+
+def test_a_label_for_which_there_is_no_room_beside_its_bar_stands_over_it() -> None:
+    chart = draw([{"at": 0.0, "until": 1.0, "lane": "client", "what": "start", "detail": "", "ok": True}])
+    assert chart is not None
+    ((mark,),) = (lane.marks for lane in chart.lanes)
+    assert (mark.label, mark.label_left, mark.label_before) == ("✓ start", 0.0, False)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.0004, 0.412, 1.0, 7.3, 95.0])
