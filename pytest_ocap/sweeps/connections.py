@@ -67,7 +67,8 @@ class Channels:
         descriptor = event.signed(0)
         self._spelt[name] = path  # accepted sockets are shown under the name as it was spelt, a relative one too
         self._bound[tracee.link(event.thread, descriptor)] = path
-        return Draft(Kind.BIND, {"path": path, "fd": descriptor})
+        mode = 0o777 & ~tracee.umask(event.thread)
+        return Draft(Kind.BIND, {"path": path, "fd": descriptor, "mode": mode})
 
     def listens(self, scene: Scene, event: Event) -> Draft | None:
         """``listen`` on a socket of the home."""

@@ -270,7 +270,9 @@ class _Reader:
         self._make_named(call, Type.SOCKET, f"creation of the socket {call.path}")
 
     def _make_named(self, call: Call, kind: Type, words: str) -> None:
-        if call.path is not None:
+        if call.result is None and call.path is not None and self._find(call.path, follow=False) is not None:
+            self._note(call, "was not seen to succeed, and its name was taken: it is taken to have failed")
+        elif call.path is not None:
             inode = self._make(call, kind, (call.text or "") if kind is Type.LINK else "")
             self._rename_entries(call, words, inode, (call.path, inode))
 
