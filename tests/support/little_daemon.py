@@ -294,9 +294,12 @@ def start(home: Path, timeout: float) -> int:
 
 
 def attend(home: Path, timeout: float) -> int | None:
-    """Wait for a daemon that is there; give the exit status, or None when there is none."""
-    deadline = time.monotonic() + timeout / 4
+    """Wait for a daemon that is there, as long as its start gets on; give the exit status, or None without one."""
+    known = ""
+    deadline = time.monotonic()
     while (pid := alive(home)) is not None:
+        if (text := (home / "phase").read_text()) != known:
+            known, deadline = text, time.monotonic() + timeout / 2
         if DEFECT != "refuses-when-running" and answers(home):
             sys.stdout.write(f"ready, as pid {pid} already was\n")
             return 0
