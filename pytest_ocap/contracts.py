@@ -106,7 +106,8 @@ def leave(item: pytest.Item) -> None:
         if name in SCENARIOS:
             why = "the body failed, and --pdb keeps what it was about; the contract was not checked"
             scenario = scenario_id(SCENARIOS[name], wish.values)
-            transport.record(item, lone_finding(scenario, Finding.NOT_MEASURED, "contract", why))
+            found = lone_finding(scenario, Finding.NOT_MEASURED, "contract", why)
+            transport.record(item, stood(found, item.config, item.nodeid))
 
 
 def _judge(item: pytest.Item) -> list[Verdict]:
@@ -133,11 +134,12 @@ def _run(item: pytest.Item, scenario: Scenario, values: dict[str, Any]) -> Verdi
             return _run_on_common_daemon(item, scenario, values)
         return _run_on_store(item, scenario, values)
     except HarnessBrokenError as error:
-        return lone_finding(name, Finding.HARNESS_BROKEN, "baseline", str(error), clock.now() - began)
+        seconds = clock.now() - began
+        return lone_finding(name, Finding.HARNESS_BROKEN, "baseline", str(error), seconds, error.evidence)
     except pytest.fail.Exception as interruption:  # pytest-timeout's, with the method "signal"
         what = f"interrupted from outside: {interruption}"
         found = lone_finding(name, Finding.HARNESS_BROKEN, "interrupted", what, clock.now() - began)
-        transport.record(item, found)
+        transport.record(item, stood(found, item.config, item.nodeid))
         raise
 
 

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClientCall:
-    """One verb that the driver was asked for.
+    """One verb that the driver was asked for, or the same one ``times`` in a row with the same answer.
 
-    ``asked`` are its arguments in words; ``ok`` is ``None`` while it has not ended; ``text`` is all that its client
-    printed, shortened in the middle when it is very long.
+    ``at`` is the beginning of the first, ``seconds`` how long the last took; ``asked`` are its arguments in words;
+    ``ok`` is ``None`` while it has not ended; ``text`` is all that its client printed, with its middle left out when it
+    is very long.
     """
 
     verb: str
@@ -32,6 +33,7 @@ class ClientCall:
     code: str | None
     timed_out: bool
     text: str
+    times: int = 1
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_ocap.evidence import Event, Evidence
 from pytest_ocap.verdict import (
     NOT_REACHED,
+    WORKS_UNHARMED,
     Check,
     Finding,
     HarnessBrokenError,
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 FIRES = "the fault that was arranged is in force, so that something can be learned"
 """What the check ``fired`` requires, by which a scenario says that its fault was not."""
-
-WORKS_UNHARMED = "the daemon does what it is asked for as long as nothing is wrong with its home"
-"""What the check ``baseline`` requires, by which a scenario says that it has nothing to stand on."""
 
 HANDED = ("store", "running")
 """Parameters by which a caller hands over what it has prepared; they make no variant."""

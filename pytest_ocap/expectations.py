@@ -31,7 +31,7 @@ DRIVER_KEY = "driver"
 FIRED = "fired"
 """The check by which every scenario says that its fault was in force; it may be declared like the others."""
 
-UNDECLARABLE = frozenset({"harness", "baseline", "test-worker"})
+UNDECLARABLE = frozenset({"harness", "baseline", "interrupted", "test-worker", "contract"})
 """What is said of the harness, or of a daemon with which nothing is wrong: always red, and never declared."""
 
 HEAD = """\
@@ -74,8 +74,10 @@ class Expectations:
         for check in _mended(verdict, entries):
             del entries[check]
         if not verdict.new and verdict.verdict in (Finding.FAILED, Finding.NOT_MEASURED):
-            new = [check.id for check in verdict.undeclared if check.id not in entries]
-            entries |= dict.fromkeys((check for check in new if check not in UNDECLARABLE), "")
+            declarable = (*SCENARIOS[verdict.scenario].checks, FIRED)
+            entries |= dict.fromkeys(
+                (check.id for check in verdict.undeclared if check.id in declarable and check.id not in entries), ""
+            )
         return Declared(entries) if entries else None
 
     def place(self, scenario: str, check: str) -> str:

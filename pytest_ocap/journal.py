@@ -6,6 +6,7 @@ Nothing is looked at here: what the daemon did is read afterwards, or seen by th
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from pytest_ocap.driver import Capability, has
 from pytest_ocap.logs import LogMark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
     from typing import Any
 
@@ -33,6 +34,24 @@ class Call:
     began: float
     ended: float | None = None
     result: Any = None
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether it worked; ``None`` while it has not ended."""
+        return (
+            None if self.ended is None else bool(getattr(self.result, "ok", not isinstance(self.result, BaseException)))
+        )
+
+    @property
+    def text(self) -> str:
+        """All that came of it, in words."""
+        return "" if self.result is None else str(getattr(self.result, "text", self.result))
+
+
+def bouts(calls: Iterable[Call]) -> list[list[Call]]:
+    """Put together what was asked several times in a row with the same answer, as when a daemon is waited for."""
+    alike = itertools.groupby(calls, lambda call: (call.verb, call.asked, call.ok, call.text))
+    return [list(bout) for _, bout in alike]
 
 
 @dataclass

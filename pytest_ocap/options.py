@@ -239,9 +239,13 @@ def checked(driver: Any, source: str) -> KernelDriver:
     if missing:
         raise pytest.UsageError(f"{source}: {driver!r} is no driver: it lacks {', '.join(missing)}")
     known: Collection[str] = [str(capability) for capability in Capability]
-    for claimed in driver.supports:
+    for claimed, support in driver.supports.items():
         if claimed not in known:
             raise pytest.UsageError(f"{source}: unknown capability {str(claimed)!r}" + suggestion(str(claimed), known))
+        if not isinstance(support, str) or not support.strip():
+            raise pytest.UsageError(
+                f"{source}: the capability {str(claimed)!r} is {support!r}, neither 'full' nor 'none' nor a reason"
+            )
     for capability, verb in OPTIONAL.items():
         if driver.supports.get(capability) == FULL and not hasattr(driver, verb):
             raise pytest.UsageError(f"{source}: {driver!r} claims the capability {str(capability)!r} and lacks {verb}")

@@ -112,12 +112,15 @@ class Templates:
         Raises:
             HarnessBrokenError: The driver's daemon cannot make one.
         """
+        from pytest_ocap.witness import witnessed
+
         stores = self._stores.setdefault((id(driver), count), [])
         template = next((store for store in stores if store.home not in self._lent), None)
         if template is None:
             home = self._homes.make()
             try:
-                template = persist(driver, home, count)
+                with witnessed(driver, home) as recording:
+                    template = persist(recording, home, count)
             except BaseException:
                 self._homes.remove(home)
                 raise

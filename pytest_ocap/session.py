@@ -110,6 +110,7 @@ def common_daemon(config: pytest.Config) -> Path:
         HarnessBrokenError: It does not start.
     """
     from pytest_ocap.persisted import ANSWER_SECONDS, start
+    from pytest_ocap.witness import witnessed
 
     driver, homes = options.driver_of(config), homes_of(config)
     home = config.stash.get(common_home_key, None)
@@ -118,7 +119,8 @@ def common_daemon(config: pytest.Config) -> Path:
     if home is not None:
         homes.remove(home)
     home = config.stash[common_home_key] = homes.make()
-    start(driver, home)
+    with witnessed(driver, home) as recording:
+        start(recording, home)
     return home
 
 

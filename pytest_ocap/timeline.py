@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pytest_ocap.evidence import Event
+from pytest_ocap.journal import bouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,19 +43,19 @@ _DAY_FIRST = re.compile(r"\b(\d\d? [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d)(?:\.(\d{1
 def compose(journal: Journal) -> tuple[Event, ...]:
     """Give everything that is known of a run that is over, in the order of its beginnings."""
     end = journal.now()
-    events = [_call(call) for call in list(journal.calls)]
+    events = [_call(bout) for bout in bouts(list(journal.calls))]
     events += journal.events
     for log in journal.logs.values():
         events += _log_events(journal, log, end)
     return tuple(sorted(events, key=lambda event: event.at))
 
 
-def _call(call: Call) -> Event:
-    result = call.result
-    ok = None if call.ended is None else bool(getattr(result, "ok", not isinstance(result, BaseException)))
-    said = str(getattr(result, "text", "" if result is None else result)).strip().partition("\n")[0]
-    detail = "; ".join(filter(None, (call.asked, said)))
-    return Event(call.began, "client", call.verb, detail[:DETAIL_CHARACTERS], until=call.ended, ok=ok)
+def _call(bout: Sequence[Call]) -> Event:
+    first, last = bout[0], bout[-1]
+    said = last.text.strip().partition("\n")[0]
+    often = f"{len(bout)} times" if len(bout) > 1 else ""
+    detail = "; ".join(filter(None, (often, last.asked, said)))
+    return Event(first.began, "client", last.verb, detail[:DETAIL_CHARACTERS], until=last.ended, ok=last.ok)
 
 
 def _log_events(journal: Journal, log: Log, end: float) -> Iterator[Event]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 NOT_REACHED = "not reached"
 """The detail of a check that was promised and not made, because something before it ended the scenario."""
 
+WORKS_UNHARMED = "the daemon does what it is asked for as long as nothing is wrong with its home"
+"""What the check ``baseline`` requires, by which a scenario says that it has nothing to stand on."""
+
 
 class Finding(enum.StrEnum):
     """What can be said of a check, and of a scenario."""
@@ -172,13 +175,20 @@ class Verdict:
         return explain(self)
 
 
-def lone_finding(scenario: str, finding: Finding, check: str, detail: str, seconds: float = 0.0) -> Verdict:
+def lone_finding(
+    scenario: str, finding: Finding, check: str, detail: str, seconds: float = 0.0, evidence: Evidence | None = None
+) -> Verdict:
     """Make the verdict of a scenario that could not be run: one check says why."""
-    return Verdict(scenario, finding, seconds, (Check(check, finding, detail),))
+    return Verdict(scenario, finding, seconds, (Check(check, finding, detail, evidence),))
 
 
 class HarnessBrokenError(Exception):
-    """What the scenario stands on does not work (a healthy start, a launch): nothing can be said of the fault."""
+    """What the scenario stands on does not work (a healthy start, a launch): nothing can be said of the fault.
+
+    ``evidence`` is what was to be seen then, where somebody looked.
+    """
+
+    evidence: Evidence | None = None
 
 
 class NotMeasuredError(Exception):

@@ -9,22 +9,26 @@ from __future__ import annotations
 import os
 import stat
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pytest_ocap import processes
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.evidence import ClientCall, Evidence, FileSeen, ProcessSeen
+from pytest_ocap.journal import Journal, bouts
 from pytest_ocap.locks import holders
 from pytest_ocap.observer import role_of
+from pytest_ocap.recording import recorded
+from pytest_ocap.verdict import WORKS_UNHARMED, HarnessBrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import psutil
 
-    from pytest_ocap.journal import Call, Journal
+    from pytest_ocap.driver import KernelDriver
+    from pytest_ocap.journal import Call
     from pytest_ocap.logs import Line
 
 MOST_CALLS = 40
@@ -56,7 +60,7 @@ def gather(journal: Journal, expected: str) -> Evidence:
     """Gather what is to be seen now, as evidence of a check that requires what ``expected`` says."""
     at = journal.now()
     cut: list[str] = []
-    calls = list(journal.calls)
+    calls = bouts(list(journal.calls))
     locked = holders()
     files = list(_files(journal.home, locked))
     pids = {pid for file in files for pid in file.locked_by} | _named(journal)
@@ -64,12 +68,23 @@ def gather(journal: Journal, expected: str) -> Evidence:
     return Evidence(
         expected,
         at=round(at, 4),
-        client=tuple(_call(call, at) for call in _last(calls, MOST_CALLS, "verbs", cut)),
+        client=tuple(_call(bout, at) for bout in _last(calls, MOST_CALLS, "verbs", cut)),
         log=tuple(_log(journal, cut)),
         processes=tuple(_last(found, MOST_PROCESSES, "processes", cut)),
         files=tuple(_last(files, MOST_FILES, "files", cut)),
         cut=tuple(cut),
     )
+
+
+@contextmanager
+def witnessed(driver: KernelDriver, home: Path) -> Iterator[KernelDriver]:
+    """Give a driver for something that has to work; when it does not, the error carries what was to be seen then."""
+    journal = Journal(driver, home)
+    try:
+        yield recorded(driver, journal)
+    except HarnessBrokenError as error:
+        error.evidence = gather(journal, WORKS_UNHARMED)
+        raise
 
 
 def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
@@ -86,26 +101,20 @@ def _last(entries: Sequence[_T], most: int, what: str, cut: list[str]) -> Sequen
     return entries[-most:]
 
 
-def _call(call: Call, now: float) -> ClientCall:
-    seconds = (now if call.ended is None else call.ended) - call.began
-    result = call.result
-    common: dict[str, Any] = {
-        "verb": call.verb,
-        "asked": shortened(call.asked, LINE_CHARACTERS),
-        "at": round(call.began, 4),
-    }
-    if call.ended is None:
-        return ClientCall(
-            **common, seconds=round(seconds, 4), ok=None, status=None, code=None, timed_out=False, text=""
-        )
+def _call(bout: Sequence[Call], now: float) -> ClientCall:
+    first, last = bout[0], bout[-1]
+    result = last.result
     return ClientCall(
-        **common,
-        seconds=round(seconds, 4),
-        ok=bool(getattr(result, "ok", not isinstance(result, BaseException))),
+        last.verb,
+        shortened(last.asked, LINE_CHARACTERS),
+        at=round(first.began, 4),
+        seconds=round((now if last.ended is None else last.ended) - last.began, 4),
+        ok=last.ok,
         status=getattr(result, "status", None),
         code=getattr(result, "code", None),
         timed_out=bool(getattr(result, "timed_out", False)),
-        text=shortened(str(getattr(result, "text", result))),
+        text=shortened(last.text),
+        times=len(bout),
     )
 
 

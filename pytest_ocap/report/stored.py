@@ -18,7 +18,7 @@ SCHEMA = 1
 
 _REPORT: dict[str, Any] = {"edition": "", "pinned": None, "run": {}}
 _SCENARIO = {"edition": None, "new": False, "declared": None, "nodeid": "", "timeline": ()}
-_CALL = {"asked": "", "timed_out": False, "status": None, "code": None}
+_CALL = {"asked": "", "times": 1, "timed_out": False, "status": None, "code": None}
 _EVIDENCE = {"expected": "", "at": None, "cut": (), "client": (), "log": (), "processes": (), "files": ()}
 
 

@@ -27,7 +27,7 @@ def show(reporter: pytest.TerminalReporter, verdicts: Sequence[Verdict]) -> None
     """Write the table."""
     rows = sorted(verdicts, key=lambda verdict: verdict.id)
     width = max(len(verdict.id) for verdict in rows)
-    reporter.section("ocap scenarios")
+    reporter.write_sep("=", "ocap scenarios")
     for verdict in rows:
         reporter.write(f"{verdict.id:<{width}}  ")
         reporter.write(f"{verdict.verdict:<14}", **{_colour(verdict): True})

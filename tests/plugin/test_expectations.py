@@ -128,7 +128,15 @@ def test_a_harness_that_broke_is_never_excused(project: Project) -> None:
     project.pytester.makepyfile("import pytest\n@pytest.mark.stale_socket\ndef test_it(): ...")
     project.environment(LITTLE_DEFECT="early-zero", LITTLE_FAILPOINT="restore=kill")
     file_of(project).write_text('["stale_socket[dead]"]\nboots = "known"\n')
-    project.run().assert_outcomes(failed=1)
+    result, report = project.report()
+    validate(report)
+    result.assert_outcomes(failed=1)
+    (entry,) = report["scenarios"]
+    ((check,), evidence) = entry["checks"], entry["checks"][0]["evidence"]
+    assert (entry["verdict"], check["id"], entry["red"]) == ("harness-broken", "baseline", True)
+    assert evidence["expected"].startswith("the daemon does what it is asked for")
+    assert evidence["client"][0]["verb"] == "start"
+    result.stdout.fnmatch_lines(["*HARNESS-BROKEN baseline: *", "*verbs (as of *", "* start(timeout=4 s)*"])
     file_of(project).unlink()
     result = project.run("--ocap-expect-update")
     result.assert_outcomes(failed=1)

@@ -70,6 +70,29 @@ def test_a_capability_that_does_not_exist_is_a_usage_error(shows: Project) -> No
     result.stderr.fnmatch_lines(["ERROR: *unknown capability 'fecth'; did you mean 'fetch'[?]"])
 
 
+def test_a_capability_is_had_in_full_or_not_at_all_or_not_for_a_reason(shows: Project) -> None:
+    shows.pytester.makepyfile(
+        vague="from little_driver import LittleDriver\ndriver = LittleDriver()\ndriver.supports['fetch'] = True"
+    )
+    result = shows.run(driver="vague:driver")
+    result.stderr.fnmatch_lines(["ERROR: *the capability 'fetch' is True, neither 'full' nor 'none' nor a reason"])
+
+
+def test_the_reason_why_a_capability_is_not_had_reaches_skips_table_and_report(project: Project) -> None:
+    project.pytester.makepyfile(
+        hesitant="from little_driver import LittleDriver\ndriver = LittleDriver()\n"
+        "driver.supports |= {'launch': 'its launcher is being rewritten', 'probe': 'none'}\n"
+    )
+    project.pytester.makepyfile("import pytest\n@pytest.mark.degraded_boot\ndef test_it(): ...")
+    reason = "driver 'little' lacks 'launch' (its launcher is being rewritten), 'probe'"
+    result, report = project.report("-rs", "--ocap-driver", "hesitant:driver")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines([f"degraded_boot  unsupported *capability: {reason}", f"SKIPPED *{reason}"])
+    (entry,) = report["scenarios"]
+    assert (entry["verdict"], entry["red"]) == ("unsupported", False)
+    assert entry["checks"] == [{"id": "capability", "verdict": "unsupported", "detail": reason, "evidence": None}]
+
+
 @pytest.mark.parametrize(
     ("toml", "told"),
     [

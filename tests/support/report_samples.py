@@ -64,7 +64,7 @@ def report(*scenarios: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def call(verb: str, at: float, seconds: float, asked: str, text: str, **more: Any) -> dict[str, Any]:
     data = {"verb": verb, "asked": asked, "at": at, "seconds": seconds, "ok": False, "status": None, "code": None}
-    return {**data, "timed_out": False, "text": text, **more}
+    return {**data, "timed_out": False, "text": text, "times": 1, **more}
 
 
 def evidence(text: str = "error: ENOENT") -> dict[str, Any]:

@@ -22,6 +22,7 @@ from pytest_ocap.journal import Journal
 from pytest_ocap.observer import Observer
 from pytest_ocap.processes import TOKEN
 from pytest_ocap.recording import recorded
+from pytest_ocap.timeline import compose
 from pytest_ocap.verdict import Check, Declared, Finding, Verdict
 from pytest_ocap.witness import MOST_CALLS, MOST_CHARACTERS, MOST_FILES, MOST_LINES, gather
 
@@ -85,6 +86,23 @@ def test_verbs_are_noted_with_what_they_were_asked_and_what_came_of_them(driver:
     assert (ping.ok, ping.text) == (False, "the driver's own fault")
 
 
+def test_what_is_asked_in_a_row_with_the_same_answer_is_one(driver: Any, home: Path) -> None:
+    journal = Journal(driver, home)
+    recording = recorded(driver, journal)
+    for timeout in (1.0, 1.0, 1.0, 2.0, 1.0):
+        recording.start(home, timeout=timeout)
+    assert [(call.asked, call.times) for call in gather(journal, "").client] == [
+        ("timeout=1 s", 3),
+        ("timeout=2 s", 1),
+        ("timeout=1 s", 1),
+    ]
+    assert [event.detail.partition(" s;")[0] for event in compose(journal)] == [
+        "3 times; timeout=1",
+        "timeout=2",
+        "timeout=1",
+    ]
+
+
 def test_what_is_there_is_seen_with_modes_targets_and_holders(driver: Any, home: Path) -> None:
     journal = Journal(driver, home)
     environment = {**os.environ, TOKEN: str(home)}
@@ -117,8 +135,8 @@ def test_what_is_too_much_is_left_out_and_said(driver: Any, home: Path) -> None:
         (home / f"f{number}").touch()
     lines = ["error: the first"] + [f"line {number}" for number in range(2 * MOST_LINES)]
     (home / "log").write_text("\n".join(lines))
-    for _ in range(MOST_CALLS + 3):
-        recorded(driver, journal).start(home, timeout=1.0)
+    for number in range(MOST_CALLS + 3):
+        recorded(driver, journal).start(home, timeout=1.0 + number)
     seen = gather(journal, "")
     assert (len(seen.client), len(seen.log), len(seen.files)) == (MOST_CALLS, MOST_LINES, MOST_FILES)
     assert (seen.log[0], seen.log[-1]) == (lines[0], lines[-1]), "the serious ones and the last"

@@ -23,6 +23,10 @@ from pytest_ocap.scenarios.bundle_fetch_error import fault_of
 PACKAGE = Path(pytest_ocap.__file__).parent
 SOURCE = {path: path.read_text() for path in PACKAGE.rglob("*.py")}
 
+_PAGE = (PACKAGE.parent / "docs" / "drivers.md").read_text().partition("## Capabilities\n")[2].partition("\n## ")[0]
+DOCUMENTED = re.findall(r"^\| `([\w-]+)` \|", _PAGE, re.MULTILINE)
+"""The capabilities that the page on drivers names, once in each of its two tables."""
+
 
 def test_every_marker_with_a_contract_has_its_scenario_its_arrangement_and_its_suite() -> None:
     names = {marker.name for marker in MARKERS.values() if marker.contract}
@@ -71,13 +75,18 @@ def test_a_scenario_says_its_edition_and_what_each_check_requires(name: str) -> 
 
 
 @pytest.mark.parametrize("capability", Capability)
-def test_every_capability_is_explained_and_used(capability: Capability) -> None:
+def test_every_capability_is_explained_documented_and_asked_for(capability: Capability) -> None:
     driver = SOURCE[PACKAGE / "driver.py"]
     assert re.search(rf'    {capability.name} = "{capability}"\n    """', driver), "it has its docstring"
-    users = [
-        path for path, text in SOURCE.items() if f"Capability.{capability.name}" in text and path.name != "driver.py"
-    ]
-    assert users, "something asks for it"
+    assert DOCUMENTED.count(capability) == 2, "what it is, and how it is described"
+    judging = [path for path in SOURCE if path.parent.name in ("scenarios", "faults")]
+    assert any(f"Capability.{capability.name}" in SOURCE[path] for path in judging), "a scenario or a fault asks for it"
+
+
+def test_every_capability_that_a_page_or_a_scenario_names_exists() -> None:
+    assert set(DOCUMENTED) == {str(capability) for capability in Capability}
+    for scenario in SCENARIOS.values():
+        assert scenario.needs <= set(Capability)
 
 
 def test_scenarios_run_without_pytest() -> None:
