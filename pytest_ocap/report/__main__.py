@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from pytest_ocap.report.outputs import OUTPUTS, problems, write_all
@@ -41,7 +42,8 @@ def main(words: Sequence[str] | None = None) -> int:
     wanted = {output: getattr(options, output.name) for output in OUTPUTS if getattr(options, output.name)}
     if not wanted:
         return _tell(USAGE, "nothing to write: give --html, --badge, --markdown or --json")
-    wrong = problems(wanted)
+    twice = [path for path, times in Counter(options.reports).items() if times > 1]
+    wrong = [*problems(wanted), *(f"{path} is given twice" for path in twice)]
     if wrong:
         return _tell(USAGE, *wrong)
     try:

@@ -21,9 +21,8 @@ COLOURS = {"passed": "#1a7f37", "failed": "#b42318", "nothing measured": "#57606
 _SVG = """\
 <svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-label={text}>
 <title>{title}</title>
-<clipPath id="r"><rect width="{width}" height="20" rx="3"/></clipPath>
-<g clip-path="url(#r)"><rect width="{left}" height="20" fill="#40464d"/>
-<rect x="{left}" width="{right}" height="20" fill="{colour}"/></g>
+<rect width="{width}" height="20" rx="3" fill="#40464d"/>
+<path d="M{left} 0h{straight}a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3h-{straight}z" fill="{colour}"/>
 <g fill="#fff" text-anchor="middle" font-family="Verdana,Geneva,DejaVu Sans,sans-serif" font-size="11">
 <text x="{label_x}" y="14" textLength="{label_length}">{label}</text>
 <text x="{message_x}" y="14" textLength="{message_length}">{message}</text></g>
@@ -66,7 +65,7 @@ def _svg(label: str, message: str, colour: str) -> str:
     return _SVG.format(
         width=left + right,
         left=left,
-        right=right,
+        straight=right - 3,
         colour=colour,
         text=quoteattr(f"{label}: {message}"),
         title=escape(f"{label}: {message}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -117,13 +118,21 @@ def test_junit_shows_properties_that_a_person_can_use_and_not_the_whole_verdict(
 
 def test_every_form_is_written_and_the_run_says_where(project: Project) -> None:
     project.pytester.makepyfile("import pytest\n@pytest.mark.degraded_boot\ndef test_it(): ...")
-    names = {"--ocap-report": "deep/r.json", "--ocap-badge": "deep/b.svg", "--ocap-markdown": "deep/v.md"}
+    names = {
+        "--ocap-report": "deep/r.json",
+        "--ocap-html": "deep/r.html",
+        "--ocap-badge": "deep/b.svg",
+        "--ocap-markdown": "deep/v.md",
+    }
     result = project.run(*(word for pair in names.items() for word in pair))
     assert result.ret == 0
     for name in names.values():
         path = project.pytester.path / name
         assert path.read_text().strip()
         result.stdout.fnmatch_lines([f"ocap report: {path}"])
+    page = (project.pytester.path / "deep" / "r.html").read_text()
+    embedded = json.loads(page.split('id="ocap-report">')[1].split("</script>")[0])
+    assert embedded == json.loads((project.pytester.path / "deep" / "r.json").read_text())
     assert "little 1 passed the only scenario" in (project.pytester.path / "deep" / "v.md").read_text()
 
 

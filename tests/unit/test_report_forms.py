@@ -111,8 +111,8 @@ def test_the_badge_says_in_words_what_its_colour_says(data: dict[str, Any]) -> N
     assert image.get("aria-label") == f"{endpoint['label']}: {endpoint['message']}"
     texts = [element.text for element in image.iter("{http://www.w3.org/2000/svg}text")]
     assert texts == [endpoint["label"], endpoint["message"]]
-    fills = [element.get("fill") for element in image.iter("{http://www.w3.org/2000/svg}rect")]
-    assert f"#{endpoint['color']}" in fills
+    (message,) = image.iter("{http://www.w3.org/2000/svg}path")
+    assert message.get("fill") == f"#{endpoint['color']}"
     assert endpoint["schemaVersion"] == 1
     assert endpoint["isError"] is (summary.outcome(data) == "failed")
 

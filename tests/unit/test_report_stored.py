@@ -88,8 +88,10 @@ def test_wrong_usage_is_told(short_tmp: Path, capsys: pytest.CaptureFixture[str]
     assert main([source]) == USAGE
     assert main([source, "--badge", str(short_tmp / "b.png")]) == USAGE
     assert main([str(short_tmp / "none.json"), "--markdown", str(short_tmp / "v.md")]) == USAGE
+    assert main([source, source, "--markdown", str(short_tmp / "v.md")]) == USAGE
     said = capsys.readouterr().err
     assert "nothing to write" in said
+    assert "r.json is given twice" in said
     assert "b.png ends in none of: .svg, .json" in said
     assert "none.json" in said
 
