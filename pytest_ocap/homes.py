@@ -102,6 +102,20 @@ def remove_tree(root: Path) -> None:
     shutil.rmtree(root)
 
 
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a tree with times and modes, when it is there; sockets and pipes are left out."""
+
+    def special(directory: str, names: list[str]) -> list[str]:
+        return [name for name in names if not _is_plain(os.path.join(directory, name))]
+
+    if source.exists():
+        shutil.copytree(source, target, symlinks=True, ignore=special)
+
+
+def _is_plain(path: str) -> bool:
+    return os.path.islink(path) or os.path.isfile(path) or os.path.isdir(path)
+
+
 def socket_of(driver: KernelDriver, home: Path) -> Path | None:
     """Give the daemon's socket when it exists, as a link or otherwise."""
     path = driver.socket(home)

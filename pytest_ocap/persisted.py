@@ -7,13 +7,12 @@ daemon may write absolute paths into its store, so a copy elsewhere would still 
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import PLAIN, Capability, Subcluster, has
+from pytest_ocap.homes import copy_tree
 from pytest_ocap.verdict import HarnessBrokenError
 
 if TYPE_CHECKING:
@@ -125,11 +124,11 @@ class Templates:
                 self._homes.remove(home)
                 raise
             for name in _PARTS:
-                _copy(home.parent / name, home.parent / f".{name}")
+                copy_tree(home.parent / name, home.parent / f".{name}")
             stores.append(template)
         else:
             for name in _PARTS:
-                _copy(template.home.parent / f".{name}", template.home.parent / name)
+                copy_tree(template.home.parent / f".{name}", template.home.parent / name)
         self._lent.add(template.home)
         return PersistedStore(template.home, template.subclusters, dict(template.answers))
 
@@ -151,17 +150,3 @@ class Templates:
 
 
 _PARTS = ("h", "bundles")
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a tree with times and modes; sockets and locks of a stopped daemon are not state."""
-
-    def special(directory: str, names: list[str]) -> list[str]:
-        return [name for name in names if not _is_plain(os.path.join(directory, name))]
-
-    if source.exists():
-        shutil.copytree(source, target, symlinks=True, ignore=special)
-
-
-def _is_plain(path: str) -> bool:
-    return os.path.islink(path) or os.path.isfile(path) or os.path.isdir(path)
