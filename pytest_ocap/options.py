@@ -14,6 +14,7 @@ import pytest
 
 from pytest_ocap.editions import EDITIONS
 from pytest_ocap.report.outputs import OUTPUTS, problems
+from pytest_ocap.sweeps import options as sweeps
 from pytest_ocap.words import suggestion
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--ocap-expect-update", action="store_true", default=False, help=EXPECT_UPDATE_HELP)
     for output in OUTPUTS:
         group.addoption(output.option, metavar=output.metavar, default=None, help=output.help)
+    sweeps.add_options(group)
     parser.addini("ocap_driver", DRIVER_HELP, default="")
     parser.addini("ocap_edition", EDITION_HELP, default="")
     parser.addini("ocap_expectations", EXPECTATIONS_HELP, default="")

@@ -28,6 +28,7 @@ from pytest_ocap.fixtures import (
 )
 from pytest_ocap.report import transport
 from pytest_ocap.report.collector import Collector
+from pytest_ocap.sweeps import options as sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -61,6 +62,11 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register markers, and in the process that reports, the collector of verdicts."""
     markers.register(config)
+    sweeps.check(config)
+    if sweeps.wanted(config):
+        from pytest_ocap.sweeps import face
+
+        face.register(config)
     if not hasattr(config, "workerinput"):
         options.check_reports(config)
         options.check_edition(config)

@@ -121,7 +121,11 @@ class Collector:
         from pytest_ocap.report.json import as_data
         from pytest_ocap.report.outputs import write_all
 
-        wrong = write_all(wanted, as_data(self._run(), self.verdicts))
+        data = as_data(self._run(), self.verdicts)
+        sweeps = self._config.pluginmanager.getplugin("pytest_ocap.sweeps.reporter")
+        if sweeps is not None:
+            data["sweeps"] = sweeps.data()
+        wrong = write_all(wanted, data)
         self._unwritten += wrong.values()
         self._said += [f"ocap report: {path}" for output, path in wanted.items() if output not in wrong]
 

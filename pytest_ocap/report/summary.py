@@ -62,9 +62,15 @@ def failing(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def outcome(data: Mapping[str, Any]) -> str:
     """Give the run's verdict in a word or two; ``nothing measured`` where no scenario was judged."""
     counts = counted(data)
-    if any(counts[red] for red in RED):
+    swept = sweeps(data)
+    if any(counts[red] for red in RED) or any(sweep["red"] for sweep in swept):
         return "failed"
-    return "passed" if counts.keys() - {UNSUPPORTED} else "nothing measured"
+    return "passed" if counts.keys() - {UNSUPPORTED} or swept else "nothing measured"
+
+
+def sweeps(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Give the sweeps that were made."""
+    return list(data.get("sweeps", ()))
 
 
 def subject(data: Mapping[str, Any]) -> str:
@@ -82,13 +88,29 @@ def sentence(data: Mapping[str, Any]) -> str:
     """Say in one sentence what became of the run."""
     counts, total, name = counted(data), len(data["scenarios"]), subject(data)
     of_edition = f"of edition {edition(data)}"
+    swept = _swept(data, name)
+    if not total and swept:
+        return swept.strip()
     if not total:
         return f"No scenario {of_edition} was run on {name}."
     passed = counts[PASSED]
     if passed == total:
-        return f"{name} passed {'the only scenario' if total == 1 else f'all {total} scenarios'} {of_edition}."
+        return f"{name} passed {'the only scenario' if total == 1 else f'all {total} scenarios'} {of_edition}.{swept}"
     rest = [f"{counts[where]} {words}" for where, words in STANDINGS.items() if where != PASSED and counts[where]]
-    return f"{name} passed {passed} of {_scenarios(total)} {of_edition}: {', '.join(rest)}."
+    return f"{name} passed {passed} of {_scenarios(total)} {of_edition}: {', '.join(rest)}.{swept}"
+
+
+def _swept(data: Mapping[str, Any], name: str) -> str:
+    """Say in one more sentence what sweeps found; nothing where nothing was swept."""
+    found = sweeps(data)
+    if not found:
+        return ""
+    fired, failed = (sum(sweep[key] for sweep in found) for key in ("fired", "failed"))
+    left = sum(sweep["left"] for sweep in found)
+    text = (
+        f" {name} was swept: {fired} fault{'' if fired == 1 else 's'} struck, and it failed {failed or 'none'} of them"
+    )
+    return text + (f"; {left} were left untried." if left else ".")
 
 
 def _scenarios(number: int) -> str:

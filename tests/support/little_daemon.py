@@ -67,6 +67,7 @@ class Daemon:
         self.status = int(os.environ["LITTLE_STATUS"])
         self.bad: dict[int, RefusedError] = {}
         self.phase_now = "lock"
+        self.owed: list[int] = []
 
     def tell(self, **message: Any) -> None:
         with contextlib.suppress(BrokenPipeError):
@@ -222,6 +223,9 @@ class Daemon:
                 with contextlib.suppress(BrokenPipeError):
                     stream.write(json.dumps({"id": 1, **answer}).encode() + b"\n")
                     stream.flush()
+                for number in self.owed:
+                    self.count(number)
+                self.owed.clear()
                 if request["method"] == "stop":
                     return
 
@@ -242,9 +246,15 @@ class Daemon:
             number = int(params.removeprefix("root"))
             if number in self.bad:
                 raise RefusedError("quarantined", f"s{number} is quarantined: {self.bad[number]}")
-            self.store.execute("UPDATE sub SET count = count + 1 WHERE id=?", (number,))
+            if DEFECT == "reply-before-commit":
+                self.owed.append(number)
+                return self.store.execute("SELECT count + 1 FROM sub WHERE id=?", (number,)).fetchone()[0]
+            self.count(number)
             return self.store.execute("SELECT count FROM sub WHERE id=?", (number,)).fetchone()[0]
         return "pong"
+
+    def count(self, number: int) -> None:
+        self.store.execute("UPDATE sub SET count = count + 1 WHERE id=?", (number,))
 
 
 def holder(home: Path) -> int:
@@ -288,6 +298,9 @@ def start(home: Path, timeout: float) -> int:
         return 1
     if (home / "log").is_dir():
         sys.stderr.write(f"Error: {home / 'log'} is a directory" + "\n")
+        return 1
+    if DEFECT == "refuses-stale-pid" and (home / "pid").exists() and alive(home) is None:
+        sys.stderr.write(f"Error: {home / 'pid'} is there; is a daemon running?" + "\n")
         return 1
     other = attend(home, timeout)
     return spawn(home, timeout) if other is None else other

@@ -1,0 +1,140 @@
+"""Cases: one fault at one point of a workload, and what it takes to make it happen.
+
+Invariant: a case's id names the same thing in every process and on every day: nothing in it depends on pids, times or
+the order of a collection.  Knows neither pytest nor by what means faults are injected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from pytest_ocap.driver import KernelDriver, Outcome
+    from pytest_ocap.sweeps.workloads import Workload
+
+KINDS = ("kill", "hang", "errno", "slow", "powerloss")
+"""The kinds of faults that can be swept, the most telling first."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault at one point.
+
+    Attributes:
+        workload: The workload's name.
+        point: The point's name, stable from build to build; it begins with the workload's.
+        fault: The fault's name.
+        sweep: Of which kind the fault is, one of :data:`KINDS`.
+        kind: What the call at the point does, or what else the point is.
+        path: To what, in the home.
+        at: When it was reached while the workload was recorded, in seconds since its beginning.
+        client: Whether the fault strikes the client of the start itself, which then cannot say anything.
+        lasting: Whether the fault goes on after it has struck, until the daemon has ended.
+        deaf: Whether the daemon cannot take connections while the fault lasts, so that clients have to give up.
+    """
+
+    workload: str
+    point: str
+    fault: str
+    sweep: str
+    kind: str = ""
+    path: str = ""
+    at: float | None = None
+    client: bool = False
+    lasting: bool = False
+    deaf: bool = False
+
+    @property
+    def id(self) -> str:
+        """The case's name."""
+        return f"{self.point}={self.fault}"
+
+
+class Armed(Protocol):
+    """A fault on its way into one run of a workload."""
+
+    def start(self, driver: KernelDriver, home: Path, *, timeout: float) -> Outcome:
+        """Start the daemon with the fault on its way."""
+        ...
+
+    def fired(self) -> str | None:
+        """Give the evidence that the fault struck, or None: it did not."""
+        ...
+
+    def stopped(self) -> Sequence[int]:
+        """Give the pids of the processes that a hang has stopped."""
+        ...
+
+    def around(self) -> Sequence[str]:
+        """Give what is known of the calls before and after the one at which it struck, a line each."""
+        ...
+
+
+class Injector(Protocol):
+    """Finds a workload's points, and injects faults at them by one means."""
+
+    @property
+    def name(self) -> str:
+        """The name, for reports."""
+        ...
+
+    @property
+    def points_are(self) -> str:
+        """What its points are, in words, for the bound that a report states."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What could not be done or followed, in words."""
+        ...
+
+    def cases(
+        self, driver: KernelDriver, workload: Workload, home: Path, run: Callable[[Armed], None]
+    ) -> Iterable[Case]:
+        """Give every case of a workload.
+
+        Args:
+            driver: The daemon.
+            workload: The workload.
+            home: The home in which it can be run once.
+            run: Runs it there, with the daemon started as given.
+        """
+        ...
+
+    def close(self) -> None:
+        """End whatever it has started for itself."""
+        ...
+
+    def armed(self, driver: KernelDriver, home: Path, case: Case) -> contextlib.AbstractContextManager[Armed]:
+        """Arm a case; what is left of it is ended at the end of the context."""
+        ...
+
+
+def shard_of(point: str, shards: int) -> int:
+    """Say to which of so many shards a point belongs: by its name alone."""
+    return int.from_bytes(hashlib.sha256(point.encode()).digest()[:8], "big") % shards
+
+
+def most_telling_first(cases: Iterable[Case]) -> list[Case]:
+    """Order cases so that a budget which ends early has seen one of each sort, then the second of each, and so on.
+
+    The kinds of faults take turns; a sort is a fault at calls that do the same to the same path.
+    """
+    seen: dict[tuple[str, ...], int] = {}
+    queues: dict[str, list[tuple[int, int, Case]]] = {kind: [] for kind in KINDS}
+    for place, case in enumerate(cases):
+        sort = (case.workload, case.fault, case.kind, case.path)
+        seen[sort] = seen.get(sort, 0) + 1
+        queues[case.sweep].append((seen[sort], place, case))
+    turns = [
+        (turn, KINDS.index(kind), case)
+        for kind, queue in queues.items()
+        for turn, (_, _, case) in enumerate(sorted(queue, key=lambda entry: entry[:2]))
+    ]
+    return [case for _, _, case in sorted(turns, key=lambda entry: entry[:2])]

@@ -1,0 +1,107 @@
+"""The means that every driver with phases has: a start is killed or stopped when it begins a phase.
+
+It is used where no system call can be intercepted, and reports name it.  Its points are few (one for each phase), and a
+fault that comes between two phases is not among them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from pytest_ocap.faults.starts import InterruptedStart
+from pytest_ocap.sweeps.cases import Case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from pytest_ocap.driver import KernelDriver, Outcome
+    from pytest_ocap.sweeps.cases import Armed
+    from pytest_ocap.sweeps.workloads import Workload
+
+FAULTS = ("kill", "hang")
+
+
+class Unharmed:
+    """No fault at all: the run from which it is learnt what is normal."""
+
+    def start(self, driver: KernelDriver, home: Path, *, timeout: float) -> Outcome:
+        """Start the daemon."""
+        return driver.start(home, timeout=timeout)
+
+    def fired(self) -> str | None:
+        """Nothing strikes."""
+        return None
+
+    def stopped(self) -> Sequence[int]:
+        """Nothing is stopped."""
+        return ()
+
+    def around(self) -> Sequence[str]:
+        """Nothing is known."""
+        return ()
+
+
+class AtPhase:
+    """A start that is interrupted when it begins a phase."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._start: InterruptedStart | None = None
+
+    def start(self, driver: KernelDriver, home: Path, *, timeout: float) -> Outcome:
+        """Start the daemon, and have it interrupted."""
+        self._start = InterruptedStart(
+            driver, home, how=self._case.fault, phase=self._case.point.rpartition(":")[2], patience=timeout
+        )
+        self._start.arrange()
+        return self._start.client()
+
+    def fired(self) -> str | None:
+        """Say which process stands still, or was there and has vanished."""
+        return None if self._start is None else self._start.fired()
+
+    def stopped(self) -> Sequence[int]:
+        """Give the process that stands still."""
+        hung = None if self._start is None else self._start.hung
+        return () if hung is None else (hung.pid,)
+
+    def around(self) -> Sequence[str]:
+        """Say what the point is; of calls nothing is known."""
+        return (f"{self._case.fault} at the beginning of {self._case.point}",)
+
+    def close(self) -> None:
+        """End what is left of the start."""
+        if self._start is not None:
+            self._start.undo()
+
+
+class Moments:
+    """The driver's phases as points."""
+
+    name = "phases"
+    points_are = "the phases of a start that the driver names (no system call is intercepted)"
+
+    def __init__(self, notes: tuple[str, ...] = ()) -> None:
+        self.notes = notes
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+    def cases(
+        self, driver: KernelDriver, workload: Workload, home: Path, run: Callable[[Armed], None]
+    ) -> Iterator[Case]:
+        """Give a case for each phase, killed and stopped."""
+        for phase in driver.phases:
+            for fault in FAULTS:
+                yield Case(workload.name, f"{workload.name}:phase:{phase}", fault, fault, kind="phase", path=phase)
+
+    @contextlib.contextmanager
+    def armed(self, driver: KernelDriver, home: Path, case: Case) -> Iterator[Armed]:
+        """Give a start that is interrupted as the case says."""
+        armed = AtPhase(case)
+        try:
+            yield armed
+        finally:
+            armed.close()

@@ -1,0 +1,79 @@
+"""What is known of a sweep that was stopped: results on disk, by driver, version, workload and kind of fault.
+
+Invariant: a line is written whole when its case has been tried, so that whatever ends a sweep costs one case for each
+process at most; many processes write, each to a file of its own.  What failed is tried again, never taken over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_ocap.sweeps.trial import Result, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest_ocap.driver import KernelDriver
+
+TAKEN_OVER = frozenset({Result.PASSED, Result.NOT_REACHED})
+"""What need not be tried again."""
+
+
+class Results:
+    """The results of one driver's daemon.
+
+    Args:
+        directory: Where results are kept; None: nothing is kept, and nothing is known.
+        driver: The daemon.
+        writer: What tells this process from others that write at the same time.
+    """
+
+    def __init__(self, directory: str | None, driver: KernelDriver, writer: str) -> None:
+        self._root = None if directory is None else Path(directory, "results", _slug(f"{driver.name}-{driver.version}"))
+        self._writer = _slug(f"{writer}-{os.getpid()}")
+
+    def known(self, workload: str, kinds: Iterable[str]) -> dict[str, Trial]:
+        """Give what need not be tried again, by the cases' ids."""
+        found = {}
+        for kind in kinds:
+            for path in sorted(self._files(workload, kind)):
+                for trial in _read(path):
+                    found[trial.case.id] = trial
+        return {case: trial for case, trial in found.items() if trial.result in TAKEN_OVER}
+
+    def add(self, trial: Trial) -> None:
+        """Keep a result."""
+        if self._root is None:
+            return
+        folder = self._root / trial.case.workload / trial.case.sweep
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{self._writer}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(trial.to_json(), ensure_ascii=False) + "\n")
+
+    def forget(self, workloads: Iterable[str], kinds: Iterable[str]) -> None:
+        """Forget what is known of these: their sweep is over, or is to begin anew."""
+        if self._root is None:
+            return
+        for workload in workloads:
+            for kind in kinds:
+                shutil.rmtree(self._root / workload / kind, ignore_errors=True)
+
+    def _files(self, workload: str, kind: str) -> Iterator[Path]:
+        return iter(()) if self._root is None else (self._root / workload / kind).glob("*.jsonl")
+
+
+def _read(path: Path) -> Iterator[Trial]:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            yield Trial.from_json(json.loads(line))
+        except (ValueError, KeyError, TypeError):
+            continue  # the process was killed in the middle of the line, or another version of this plugin wrote it
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-") or "unnamed"

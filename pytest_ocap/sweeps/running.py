@@ -1,0 +1,241 @@
+"""A shard of a sweep, run: the points whose names fall to it, the most telling first, as long as there is time.
+
+Invariant: which case belongs to which shard depends on the case's name alone, so that shards can be run in any process,
+on any machine, in any order, and still make one sweep.  A workload is recorded once in each process.  What was not
+tried is counted and said, whatever the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_ocap.clock import Clock
+from pytest_ocap.sweeps import failures
+from pytest_ocap.sweeps.cases import most_telling_first, shard_of
+from pytest_ocap.sweeps.trial import Result, Trial, Trials
+from pytest_ocap.sweeps.workloads import WORKLOADS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pytest_ocap.driver import KernelDriver
+    from pytest_ocap.sweeps.cases import Case
+    from pytest_ocap.sweeps.options import Wishes
+    from pytest_ocap.sweeps.results import Results
+    from pytest_ocap.sweeps.trial import Scene
+    from pytest_ocap.sweeps.workloads import Workload
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What came of one shard.
+
+    Attributes:
+        workload: The workload's name.
+        number: The shard's number, from 0.
+        means: The name of the means by which faults were injected.
+        points_are: What its points are, in words.
+        kinds: The kinds of faults that can be made to happen somewhere in the workload.
+        notes: What could not be done or followed, in words.
+        points: How many points fell to it.
+        cases: How many cases.
+        trials: What came of each that was tried.
+        taken_over: How many of those were tried before, in a sweep that was stopped.
+        left: The cases that were not tried, since the time was up.
+        floor: The seconds of one unharmed run with all its judging, beside which the rate is seen.
+        seconds: How long the trials of this run took.
+    """
+
+    workload: str
+    number: int
+    means: str
+    points_are: str
+    kinds: tuple[str, ...]
+    notes: tuple[str, ...]
+    points: int
+    cases: int
+    trials: tuple[Trial, ...]
+    taken_over: int
+    left: int
+    floor: float
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as JSON data."""
+        data = {each.name: getattr(self, each.name) for each in fields(self)}
+        lists = {"kinds": list(self.kinds), "notes": list(self.notes)}
+        return {**data, **lists, "trials": [trial.to_json() for trial in self.trials]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Shard:
+        """Rebuild what :meth:`to_json` gave."""
+        trials = tuple(Trial.from_json(entry) for entry in data["trials"])
+        return cls(**{**data, "kinds": tuple(data["kinds"]), "notes": tuple(data["notes"]), "trials": trials})
+
+    @property
+    def red(self) -> tuple[Trial, ...]:
+        """The trials that fail the run."""
+        return tuple(trial for trial in self.trials if trial.result in (Result.FAILED, Result.HARNESS_BROKEN))
+
+
+class PointError(Exception):
+    """There is no such point."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one process knows of a workload: its cases, and the seconds of an unharmed run."""
+
+    cases: tuple[Case, ...]
+    floor: float
+
+
+@dataclass
+class Allowance:
+    """How much of a budget one process may have spent by when.
+
+    Attributes:
+        share: The seconds that each of its shards may take; what one leaves is the next one's.  None: no limit.
+        clock: The clock.
+        began: When the first shard began.
+        shards: How many shards have begun.
+    """
+
+    share: float | None
+    clock: Clock = field(default_factory=Clock)
+    began: float | None = None
+    shards: int = 0
+
+    def next(self) -> float | None:
+        """Begin a shard, and give the moment at which it has to end."""
+        if self.share is None:
+            return None
+        if self.began is None:
+            self.began = self.clock.now()
+        self.shards += 1
+        return self.began + self.shards * self.share
+
+    def over(self, deadline: float | None) -> bool:
+        """Say whether a shard's time is up."""
+        return deadline is not None and self.clock.now() >= deadline
+
+
+class Sweeper:
+    """Runs shards in one process.
+
+    Args:
+        trials: Tries cases.
+        wishes: What is swept.
+        results: What is known, and where results go.
+        allowance: How much time there is.
+        replay: Gives for a case the words of the command that replays it, the directory for it first.
+        environment: What that command needs in its environment.
+        told: Called after each trial, with the trial.
+    """
+
+    def __init__(
+        self,
+        trials: Trials,
+        wishes: Wishes,
+        results: Results,
+        allowance: Allowance,
+        replay: Callable[[Case], Sequence[str]],
+        environment: Mapping[str, str],
+        told: Callable[[Trial], None],
+    ) -> None:
+        self._trials = trials
+        self._wishes = wishes
+        self._results = results
+        self._allowance = allowance
+        self._replay = replay
+        self._environment = environment
+        self._told = told
+        self._plans: dict[str, Plan] = {}
+        self._clock = Clock()
+
+    @property
+    def driver(self) -> KernelDriver:
+        """The daemon."""
+        return self._trials.driver
+
+    def close(self) -> None:
+        """End what the injector has started for itself."""
+        self._trials.injector.close()
+
+    def shard(self, name: str, number: int) -> Shard:
+        """Run one shard of a workload.
+
+        Raises:
+            HarnessBrokenError: The workload does not run unharmed.
+            PointError: The one point that is wished for is none of the workload's.
+        """
+        deadline = self._allowance.next()
+        workload = WORKLOADS[name]
+        plan = self._plan(workload)
+        cases = self._chosen(plan, number)
+        known = {} if self._wishes.results is None else self._results.known(name, self._wishes.kinds)
+        over = [known[case.id] for case in cases if case.id in known]
+        fresh = [case for case in cases if case.id not in known]
+        began = self._clock.now()
+        tried: list[Trial] = []
+        for case in fresh:
+            if self._allowance.over(deadline):
+                break
+            tried.append(self._attempt(workload, case))
+        return Shard(
+            name,
+            number,
+            self._trials.injector.name,
+            self._trials.injector.points_are,
+            tuple(dict.fromkeys(case.sweep for case in plan.cases)),
+            tuple(self._trials.injector.notes),
+            len({case.point for case in cases}),
+            len(cases),
+            tuple(over + tried),
+            len(over),
+            len(fresh) - len(tried),
+            plan.floor,
+            self._clock.now() - began,
+        )
+
+    def _plan(self, workload: Workload) -> Plan:
+        if workload.name not in self._plans:
+            floor = self._trials.unharmed(workload)
+            cases = [case for case in self._trials.cases(workload) if case.sweep in self._wishes.kinds]
+            self._plans[workload.name] = Plan(tuple(cases), floor)
+        return self._plans[workload.name]
+
+    def _chosen(self, plan: Plan, number: int) -> list[Case]:
+        if self._wishes.point is None:
+            mine = [case for case in plan.cases if shard_of(case.point, self._wishes.shards) == number]
+            return most_telling_first(mine)
+        wanted = self._wishes.point
+        chosen = [case for case in plan.cases if wanted in (case.id, case.point)]
+        if not chosen:
+            import difflib
+
+            names = [case.id for case in plan.cases] + list(dict.fromkeys(case.point for case in plan.cases))
+            close = difflib.get_close_matches(wanted, names, n=3)
+            raise PointError(
+                f"--ocap-point: {wanted!r} is none of the {len(plan.cases)} cases of these kinds of faults"
+                + (f"; close to it: {', '.join(close)}" if close else "")
+            )
+        return chosen
+
+    def _attempt(self, workload: Workload, case: Case) -> Trial:
+        """Try a case, and once more when it failed: to know whether it does so each time."""
+
+        def keep(scene: Scene) -> str:
+            directory = Path(self._wishes.directory)
+            return str(failures.keep(scene, directory, self.driver, workload, self._replay(case), self._environment))
+
+        trial = self._trials.attempt(workload, case, keep)
+        if trial.result is Result.FAILED:
+            second = self._trials.attempt(workload, case)
+            same = {check for check, _ in trial.broken} & {check for check, _ in second.broken}
+            trial = replace(trial, again=bool(same))
+        self._results.add(trial)
+        self._told(trial)
+        return trial

@@ -1,0 +1,146 @@
+"""The injector at system calls: every call by which a daemon touches its home is a point.
+
+Invariant: the points are those of a run in which nothing was injected; one that another run does not come by is *not
+reached*.  The daemon is under supervision from the first instruction of its start's client on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from pytest_ocap import processes
+from pytest_ocap.driver import Setting
+from pytest_ocap.sweeps.calls import Kind
+from pytest_ocap.sweeps.cases import Case
+from pytest_ocap.sweeps.injection import ERRORS, How, Injection, faults
+from pytest_ocap.sweeps.points import points
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from pytest_ocap.driver import KernelDriver, Outcome
+    from pytest_ocap.sweeps.calls import Call
+    from pytest_ocap.sweeps.cases import Armed
+    from pytest_ocap.sweeps.injection import Fault
+    from pytest_ocap.sweeps.means import Session
+    from pytest_ocap.sweeps.points import Point
+    from pytest_ocap.sweeps.supervisor import Supervisor
+    from pytest_ocap.sweeps.workloads import Workload
+
+CLIENT = "0"
+"""The name of the first process of a recorded tree: the start's client."""
+
+BEFORE, AFTER = 30, 10
+"""How many calls before and after that at which a fault struck an account shows."""
+
+_SWEEPS = {
+    How.KILL: "kill",
+    How.KILL_AFTER: "kill",
+    How.HANG: "hang",
+    How.ERRNO: "errno",
+    How.SHORT: "errno",
+    How.SLOW: "slow",
+}
+
+
+class Supervised:
+    """One run under supervision."""
+
+    def __init__(self, session: Session, home: Path) -> None:
+        self._session = session
+        self._home = home
+
+    def start(self, driver: KernelDriver, home: Path, *, timeout: float) -> Outcome:
+        """Start the daemon under supervision."""
+        return driver.start(home, timeout=timeout, setting=Setting(prefix=self._session.prefix))
+
+    def fired(self) -> str | None:
+        """Say which call it struck."""
+        fired = self._session.reached().fired
+        if not fired:
+            return None
+        first = fired[0]
+        return f"{first.injection.fault} struck {first.name} (call {first.call}) of process {first.process}"
+
+    def stopped(self) -> Sequence[int]:
+        """Give the processes of the home that are stopped."""
+        return [process.pid for process in processes.using(self._home) if processes.stopped(process)]
+
+    def around(self) -> Sequence[str]:
+        """Give the calls around the one that was struck."""
+        fired = self._session.reached().fired
+        calls = self._session.recording().calls
+        number = fired[0].call if fired else len(calls)
+        return [
+            ("> " if call.number == number else "  ") + describe(call)
+            for call in calls
+            if -BEFORE <= call.number - number <= AFTER
+        ]
+
+
+class SystemCalls:
+    """Faults at system calls, by a means of recording and injecting."""
+
+    points_are = "the system calls by which the daemon and its client touch the home"
+
+    def __init__(self, means: Supervisor) -> None:
+        self.name = means.name
+        self.notes: tuple[str, ...] = ()
+        self._means = means
+
+    def close(self) -> None:
+        """End the supervisor."""
+        self._means.close()
+
+    def cases(
+        self, driver: KernelDriver, workload: Workload, home: Path, run: Callable[[Armed], None]
+    ) -> Iterator[Case]:
+        """Record the workload, and give every fault that each of its calls can suffer."""
+        with self._means.record(home, workload.name) as session:
+            run(Supervised(session, home))
+            recording = session.recording()
+        self.notes = recording.notes
+        for point, call in points(recording, workload.name):
+            for fault in faults(call.kind):
+                yield _case(point, call, fault)
+
+    @contextlib.contextmanager
+    def armed(self, driver: KernelDriver, home: Path, case: Case) -> Iterator[Armed]:
+        """Supervise a run, with the case's fault on its way."""
+        with self._means.record(home, case.workload, [Injection.parse(case.id)]) as session:
+            yield Supervised(session, home)
+
+
+def _case(point: Point, call: Call, fault: Fault) -> Case:
+    return Case(
+        point.workload,
+        str(point),
+        str(fault),
+        _SWEEPS[fault.how],
+        kind=str(point.kind),
+        path=point.path,
+        at=round(call.began, 4),
+        client=call.process == CLIENT,
+        lasting=fault.persistent,
+        deaf=fault.persistent and fault.error is not None and Kind.ACCEPT in ERRORS[fault.error],
+    )
+
+
+def describe(call: Call) -> str:
+    """Say in a line what a call did."""
+    places = {name: getattr(call, name) for name in ("path", "target")}
+    about = [f"{name}={place or '.'!r}" for name, place in places.items() if place is not None]
+    about += [f"{name}={value!r}" for name in ("text", "operation") if (value := getattr(call, name))]
+    about += [f"{name}={value}" for name in ("offset", "size") if (value := getattr(call, name)) is not None]
+    if call.data is not None:
+        about.append(f"{len(call.data)} bytes")
+    result = "no result" if call.result is None else _result(call.result)
+    injected = f"  [injected: {call.injected}]" if call.injected else ""
+    return f"{call.began:9.4f} {call.process:<8} {call.name}({', '.join(about)}) = {result}{injected}"
+
+
+def _result(result: int) -> str:
+    return f"-1 ({os.strerror(-result)})" if result < 0 else str(result)

@@ -1,0 +1,242 @@
+"""The workloads that are swept: what clients ask a daemon for, while faults come.
+
+Invariant: a workload does the same each time, begins on a home that is put back byte for byte at the same path, and
+writes down in its ledger what its clients were told.  It knows the driver protocol only; its daemon descends from the
+client of its one start, which is how a fault reaches it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_ocap.clock import Clock
+from pytest_ocap.driver import PLAIN, Capability, Outcome, Subcluster
+from pytest_ocap.faults.bundles import BUNDLE_FAULTS
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, bundles_of
+from pytest_ocap.sweeps.ledger import Fate, Ledger, Operation, fate_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import Protocol
+
+    from pytest_ocap.driver import KernelDriver
+    from pytest_ocap.homes import Homes
+    from pytest_ocap.persisted import Templates
+
+    class Start(Protocol):
+        """How a workload's daemon is started: as the driver does it, or with a fault on its way."""
+
+        def __call__(self, driver: KernelDriver, home: Path, *, timeout: float) -> Outcome:
+            """Start the daemon and wait until it is ready, or until its client gives up after ``timeout``."""
+            ...
+
+
+class StoppedError(Exception):
+    """The workload cannot go on: its daemon is gone, or does not answer."""
+
+
+class Run:
+    """One run of a workload: the verbs that it uses, each written down.
+
+    Args:
+        driver: The daemon.
+        ledger: Where it is written down.
+        start: How the daemon is started.
+        patience: How many seconds a client waits for a start, and for any other answer.
+    """
+
+    def __init__(self, driver: KernelDriver, ledger: Ledger, start: Start, patience: tuple[float, float]) -> None:
+        self.driver = driver
+        self.ledger = ledger
+        self._start = start
+        self._patience, self._answer = patience
+        self._clock = Clock()
+        self._launched: dict[str, Subcluster] = {sub.bundle.stem: sub for sub in ledger.store.subclusters}
+
+    @property
+    def home(self) -> Path:
+        """The home that it runs in."""
+        return self.ledger.store.home
+
+    def start(self) -> None:
+        """Start the daemon."""
+        self._do("start", "", lambda: self._start(self.driver, self.home, timeout=self._patience))
+
+    def launch(self, name: str) -> None:
+        """Launch a subcluster from a new bundle of that name."""
+        bundle = bundles_of(self.home) / f"{name}.bundle"
+        url = self.driver.make_bundle(bundle)
+
+        def read(outcome: Outcome) -> Subcluster:
+            identity, root = outcome.value
+            self._launched[name] = Subcluster(identity, root, bundle, url)
+            return self._launched[name]
+
+        self._do("launch", name, lambda: self.driver.launch(self.home, url, timeout=self._answer), read)
+
+    def probe(self, name: str) -> None:
+        """Send a message to the subcluster of that name, when it was launched and can answer."""
+        subcluster = self._launched.get(name)
+        if subcluster is None or subcluster.id in self.ledger.bad:
+            return
+        self._do(
+            "probe",
+            name,
+            lambda: self.driver.probe(self.home, subcluster, timeout=self._answer),
+            lambda _: subcluster,
+            subcluster,
+        )
+
+    def stop(self) -> None:
+        """Stop the daemon."""
+        self._do("stop", "", lambda: self.driver.stop(self.home, timeout=self._answer))
+
+    def _do(
+        self,
+        verb: str,
+        subject: str,
+        ask: Callable[[], Outcome],
+        read: Callable[[Outcome], Subcluster] | None = None,
+        about: Subcluster | None = None,
+    ) -> None:
+        """Ask, write down what came of it, and stop when nobody answers any more.
+
+        Raises:
+            StoppedError: There is no use in going on.
+        """
+        began = self._clock.now()
+        outcome = ask()
+        fate = fate_of(self.driver, outcome)
+        concerned = read(outcome) if read is not None and fate is Fate.DONE else about
+        self.ledger.operations.append(Operation(verb, subject, began, self._clock.now(), outcome, fate, concerned))
+        going = fate is Fate.DONE or (
+            verb in ("launch", "probe") and self.driver.ping(self.home, timeout=self._answer).ok
+        )
+        if not going:
+            raise StoppedError(f"{verb} {subject}: {outcome.describe()}")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A workload.
+
+    Attributes:
+        name: Its name, for options and reports.
+        does: What it does, in words.
+        needs: The capabilities without which it cannot be run.
+        subclusters: How many there are in the store on which it begins; None for a home that does not exist yet.
+        missing: From how many of those, the first, the bundle is taken.
+        body: What its clients do.
+    """
+
+    name: str
+    does: str
+    needs: frozenset[Capability]
+    subclusters: int | None
+    missing: int
+    body: Callable[[Run], None]
+
+    @contextlib.contextmanager
+    def prepared(self, driver: KernelDriver, homes: Homes, templates: Templates) -> Iterator[Ledger]:
+        """Put its home in place, and take it back at the end with whatever runs in it; gives an empty ledger.
+
+        Raises:
+            HarnessBrokenError: The daemon cannot make the store.
+        """
+        if self.subclusters is None:
+            home = homes.make()
+            try:
+                yield Ledger(PersistedStore(home, ()))
+            finally:
+                homes.remove(home)
+            return
+        store = templates.lend(driver, self.subclusters)
+        try:
+            bad = store.subclusters[: self.missing]
+            for subcluster in bad:
+                BUNDLE_FAULTS["delete"](subcluster.bundle).arrange()
+            yield Ledger(store, frozenset(subcluster.id for subcluster in bad))
+        finally:
+            templates.take_back(store)
+
+    def run(
+        self,
+        driver: KernelDriver,
+        ledger: Ledger,
+        start: Start,
+        *,
+        patience: float | None = None,
+        answer: float = ANSWER_SECONDS,
+    ) -> str | None:
+        """Run it once.
+
+        Args:
+            driver: The daemon.
+            ledger: Where it is written down.
+            start: How the daemon is started.
+            patience: How many seconds the client of a start waits; as long as the driver says when left out.
+            answer: How many seconds any other client waits.
+
+        Returns:
+            None when it came to its end, else what stopped it.
+        """
+        try:
+            self.body(Run(driver, ledger, start, (patience or driver.start_timeout, answer)))
+        except StoppedError as stopped:
+            return str(stopped)
+        return None
+
+
+def plainly(driver: KernelDriver, home: Path, *, timeout: float) -> Outcome:
+    """Start a daemon as its driver does."""
+    return driver.start(home, timeout=timeout, setting=PLAIN)
+
+
+def _start(run: Run) -> None:
+    run.start()
+    run.stop()
+
+
+def _session(run: Run) -> None:
+    run.start()
+    run.launch("c1")
+    run.probe("c1")
+    run.launch("c2")
+    run.probe("c1")
+    run.probe("c2")
+    run.stop()
+
+
+def _restore(run: Run) -> None:
+    run.start()
+    for name in ("c1", "c2", "c3"):
+        run.probe(name)
+    run.stop()
+
+
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        Workload("start", "a first start in an empty home, and a stop", frozenset(), None, 0, _start),
+        Workload(
+            "session",
+            "a first start, two launches, three messages, and a stop",
+            frozenset({Capability.LAUNCH, Capability.PROBE}),
+            None,
+            0,
+            _session,
+        ),
+        Workload(
+            "restore",
+            "a start on a store of three subclusters whose first has lost its bundle, two messages, and a stop",
+            frozenset({Capability.LAUNCH, Capability.PROBE}),
+            3,
+            1,
+            _restore,
+        ),
+    )
+}
+"""The workloads, by their names."""

@@ -1,0 +1,197 @@
+"""Sweeps as a user runs them: options, shards, failures that are kept and replayed, sweeps that are stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from pytest_ocap.report.json import schema
+from pytest_ocap.sweeps.cases import KINDS
+from pytest_ocap.sweeps.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.plugin.conftest import Project
+
+LACKING = Supervisor().missing()
+intercepts = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
+
+SWEEPS = ("--pyargs", "pytest_ocap.sweeps")
+PHASES = (*SWEEPS, "--ocap-sweep-means", "phases", "--ocap-workload", "start")
+AT_A_COMMIT = "session:write:store.sqlite-journal#21"
+"""The first write of the transaction by which the first message is counted."""
+
+
+@pytest.fixture
+def sweep(project: Project) -> Callable[..., tuple[pytest.RunResult, list[dict[str, Any]]]]:
+    """Give a function that sweeps the little daemon, with pytest's cache, and gives what the report says."""
+
+    def run(*words: str, driver: str = "little_driver:driver") -> tuple[pytest.RunResult, list[dict[str, Any]]]:
+        path = project.pytester.path / "report.json"
+        path.unlink(missing_ok=True)
+        words = ("-p", "no:randomly", "--ocap-driver", driver, "--ocap-report", "report.json", *words)
+        result = project.pytester.runpytest_subprocess("-p", "pytest_ocap", *words, timeout=240)
+        if not path.exists():
+            return result, []
+        report = json.loads(path.read_text())
+        jsonschema.validate(report, schema())
+        return result, report.get("sweeps", [])
+
+    return run
+
+
+def test_without_the_option_nothing_is_swept_and_whoever_names_the_sweeps_is_told_of_it(project: Project) -> None:
+    result = project.run(*SWEEPS)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*--ocap-sweep KIND,*{', '.join(KINDS)}*"])
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--ocap-sweep", "kil"), "*'kil' is no kind of fault*did you mean 'kill'?"),
+        (("--ocap-sweep", "kill", "--ocap-workload", "star"), "*'star' is no workload*did you mean 'start'?"),
+        (("--ocap-sweep", "kill", "--ocap-budget", "soon"), "*'soon' is no time*"),
+        (("--ocap-sweep", "kill", "--ocap-sweep-shards", "0"), "*'0' is no number from 1 to 10000"),
+        (("--ocap-sweep", "kill", "--ocap-point", "nowhere"), "*'nowhere' names no workload*"),
+        (("--ocap-sweep", "kill", "--ocap-sweep-means", "magic"), "*'magic' is no means*"),
+        (("--ocap-budget", "60s"), "*--ocap-budget does nothing without --ocap-sweep*"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_a_usage_error(
+    project: Project, words: tuple[str, ...], complaint: str
+) -> None:
+    result = project.run(*words)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([complaint])
+
+
+def test_shards_are_collected_without_a_daemon_and_the_same_in_every_process(project: Project) -> None:
+    words = ("--ocap-sweep", "kill", "--ocap-sweep-shards", "3", "--collect-only", "-q")
+    project.environment(LITTLE_LACKS="probe")
+    result = project.run(*SWEEPS, *words)
+    items = [line.rpartition("::")[2] for line in result.outlines if "::" in line]
+    assert items == [
+        *(f"test_sweep[start-{number}of3]" for number in (1, 2, 3)),
+        "test_sweep[session]",
+        "test_sweep[restore]",
+    ]
+
+
+def test_a_workload_that_the_daemon_cannot_do_is_skipped_by_name(project: Project) -> None:
+    project.environment(LITTLE_LACKS="probe")
+    result = project.run(*SWEEPS, "--ocap-sweep", "kill", "--ocap-workload", "session", "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*workload 'session': driver 'little' lacks 'probe'*"])
+
+
+def test_a_sweep_on_two_workers_says_what_it_covered_and_how_far_it_went(
+    sweep: Callable[..., Any], homes_left: Callable[[], set[Path]]
+) -> None:
+    words = ("--ocap-sweep", "kill,errno", "--ocap-sweep-shards", "2", "-n", "2", "--dist", "worksteal")
+    result, (found,) = sweep(*PHASES, *words)
+    result.assert_outcomes(passed=2)
+    assert (found["means"], found["points"], found["cases"]) == ("phases", 4, 4)
+    assert (found["fired"], found["passed"], found["not_reached"], found["left"]) == (4, 4, [], 0)
+    assert found["not_offered"] == ["errno"]
+    assert found["recovery_entered"] == 4
+    assert "the phases of a start that the driver names" in found["bound"]
+    result.stdout.fnmatch_lines(["*ocap sweeps*", "start: 4 points, 4 cases, 4 fired: 4 passed, 0 failed"])
+    assert not homes_left()
+
+
+@intercepts
+def test_an_acknowledgement_before_the_commit_is_caught_kept_and_replayed(
+    sweep: Callable[..., Any], project: Project
+) -> None:
+    project.environment(LITTLE_DEFECT="reply-before-commit")
+    words = ("--ocap-sweep", "kill", "--ocap-point", f"{AT_A_COMMIT}=kill")
+    result, (found,) = sweep(*SWEEPS, *words)
+    result.assert_outcomes(failed=1)
+    (group,) = found["failures"]
+    assert (group["check"], group["cases"], group["again"]) == ("state-kept", [f"{AT_A_COMMIT}=kill"], 1)
+    assert group["message"] == "s# answered #, and should have answered #"
+    folder = Path(group["directory"])
+    assert folder.is_relative_to(project.pytester.path / ".pytest_cache"), "where nobody has said otherwise"
+    verdict = json.loads((folder / "verdict.json").read_text())
+    assert [check["id"] for check in verdict["checks"] if check["verdict"] == "failed"] == ["state-kept"]
+    assert [operation["fate"] for operation in verdict["operations"]] == ["done", "done", "done", "unknown"]
+    assert "store.sqlite-journal" in verdict["files"]["faulted"]
+    assert (folder / "faulted" / "store.sqlite-journal").is_file()
+    assert (folder / "after" / "store.sqlite").is_file()
+    assert "[injected: kill]" in (folder / "recording.txt").read_text()
+    assert "s1 answered 1, and should have answered 2" in (folder / "report.md").read_text()
+    replayed = subprocess.run(["/bin/sh", folder / "replay.sh"], cwd="/", capture_output=True, text=True, check=False)
+    assert replayed.returncode == pytest.ExitCode.TESTS_FAILED, replayed.stdout + replayed.stderr
+    assert "s1 answered 1, and should have answered 2" in replayed.stdout
+    project.environment(LITTLE_DEFECT="")
+    mended = subprocess.run(["/bin/sh", folder / "replay.sh"], cwd="/", capture_output=True, text=True, check=False)
+    assert mended.returncode == pytest.ExitCode.OK, mended.stdout + mended.stderr
+
+
+def test_a_pid_file_that_nobody_clears_away_is_caught_at_each_point_and_grouped_as_one_cause(
+    sweep: Callable[..., Any], project: Project
+) -> None:
+    project.environment(LITTLE_DEFECT="refuses-stale-pid")
+    result, (found,) = sweep(*PHASES, "--ocap-sweep", "kill", "--ocap-sweep-shards", "1", "--ocap-sweep-dir", "kept")
+    result.assert_outcomes(failed=1)
+    (group,) = found["failures"]
+    assert (group["check"], len(group["cases"])) == ("recovers", 4)
+    assert Path(group["directory"]).is_relative_to(project.pytester.path / "kept")
+    result.stdout.fnmatch_lines(["*FAILED recovers (4)*", "*replay: sh */replay.sh"])
+
+
+def test_a_point_that_there_is_not_is_told_with_those_that_are_close(sweep: Callable[..., Any]) -> None:
+    result, _ = sweep(*PHASES[:4], "--ocap-sweep", "kill", "--ocap-point", "start:phase:stor")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*'start:phase:stor' is none of the 4 cases*close to it: start:phase:store*"])
+
+
+def test_a_sweep_of_which_a_part_was_run_goes_on_there_and_one_that_was_finished_begins_anew(
+    sweep: Callable[..., Any],
+) -> None:
+    words = (*PHASES, "--ocap-sweep", "kill", "--ocap-sweep-shards", "2")
+    _, (part,) = sweep(*words, "-k", "1of2")
+    assert part["shards"] == {"run": 1, "of": 2}
+    assert 0 < part["tried"] == part["cases"] < 4
+    assert "1 of 2 shards were run" in part["bound"]
+    _, (whole,) = sweep(*words)
+    assert (whole["tried"], whole["taken_over"]) == (4, part["tried"])
+    _, (again,) = sweep(*words)
+    assert (again["tried"], again["taken_over"]) == (4, 0)
+
+
+def test_who_wants_to_begins_a_stopped_sweep_anew(sweep: Callable[..., Any]) -> None:
+    words = (*PHASES, "--ocap-sweep", "kill", "--ocap-sweep-shards", "2")
+    sweep(*words, "-k", "1of2")
+    _, (whole,) = sweep(*words, "--ocap-sweep-fresh")
+    assert (whole["tried"], whole["taken_over"]) == (4, 0)
+
+
+def test_a_budget_that_is_spent_before_anything_was_tried_measures_nothing_and_is_red(
+    sweep: Callable[..., Any],
+) -> None:
+    words = (*PHASES, "--ocap-sweep", "kill", "--ocap-sweep-shards", "1", "--ocap-budget", "0.01s")
+    result, (found,) = sweep(*words)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert (found["tried"], found["left"], found["verdict"]) == (0, 4, "not-measured")
+    result.stdout.fnmatch_lines(["*4 of 4 cases were left, since the time was up*", "*nothing was measured*"])
+
+
+def test_a_daemon_that_does_not_work_unharmed_is_the_harness_trouble_and_no_verdict(
+    sweep: Callable[..., Any], project: Project
+) -> None:
+    project.environment(LITTLE_DEFECT="aborts")
+    result, found = sweep(
+        *SWEEPS, "--ocap-sweep-means", "phases", "--ocap-workload", "restore", "--ocap-sweep", "kill",
+        "--ocap-sweep-shards", "1",
+    )  # fmt: skip
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*nothing was done to the daemon, and yet restore stopped*"])
+    assert found == []

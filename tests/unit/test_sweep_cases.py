@@ -1,0 +1,245 @@
+"""Cases are dealt and ordered by their names alone; ledgers say what has to be there; results outlive a sweep."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from little_driver import LittleDriver
+
+from pytest_ocap.driver import Capability, Outcome, Subcluster
+from pytest_ocap.persisted import PersistedStore
+from pytest_ocap.sweeps import oracles
+from pytest_ocap.sweeps.cases import KINDS, Case, most_telling_first, shard_of
+from pytest_ocap.sweeps.failures import grouped, skeleton
+from pytest_ocap.sweeps.ledger import Fate, Ledger, Operation, fate_of
+from pytest_ocap.sweeps.oracles import ORACLES, Normal, Strike, promised
+from pytest_ocap.sweeps.results import Results
+from pytest_ocap.sweeps.running import Allowance, Shard
+from pytest_ocap.sweeps.summary import as_data
+from pytest_ocap.sweeps.trial import Result, Trial
+from pytest_ocap.sweeps.workloads import WORKLOADS
+
+ONE = Subcluster("s1", "root1", Path("c1.bundle"), "file:///c1.bundle")
+TWO = Subcluster("s2", "root2", Path("c2.bundle"), "file:///c2.bundle")
+
+
+def case(ordinal: int = 1, fault: str = "kill", sweep: str = "kill", path: str = "store") -> Case:
+    return Case("start", f"start:write:{path}#{ordinal}", fault, sweep, kind="write", path=path)
+
+
+def operation(verb: str, fate: Fate, *, about: Subcluster | None = None, began: float = 0.0) -> Operation:
+    return Operation(verb, "c1", began, began + 1.0, Outcome(fate is Fate.DONE, "said so", 1.0), fate, about)
+
+
+def ledger(*operations: Operation) -> Ledger:
+    return Ledger(PersistedStore(Path("h"), (ONE,), {"s1": 5}), operations=list(operations))
+
+
+def trial(result: Result = Result.PASSED, detail: str = "", **changes: object) -> Trial:
+    broken = (("recovers", detail),) if detail else ()
+    return replace(Trial(case(), result, 1.0, broken=broken), **changes)  # type: ignore[arg-type]
+
+
+def test_every_point_belongs_to_exactly_one_shard_whatever_else_there_is() -> None:
+    points = [f"start:write:kernel.sqlite#{number}" for number in range(200)]
+    dealt = [shard_of(point, 7) for point in points]
+    assert set(dealt) == set(range(7))
+    assert [shard_of(point, 7) for point in reversed(points)] == dealt[::-1]
+    assert shard_of("start:write:kernel.sqlite#3", 16) == 4, "a sweep that was stopped goes on with the same shards"
+
+
+def test_a_budget_sees_one_of_each_sort_of_every_kind_before_the_second_of_any() -> None:
+    cases = [case(1), case(2), case(3), case(1, path="log"), case(1, "EIO", "errno"), case(2, "EIO", "errno")]
+    assert [found.id for found in most_telling_first(cases)] == [
+        "start:write:store#1=kill",
+        "start:write:store#1=EIO",
+        "start:write:log#1=kill",
+        "start:write:store#2=EIO",
+        "start:write:store#2=kill",
+        "start:write:store#3=kill",
+    ]
+
+
+def test_what_was_acknowledged_is_expected_and_what_was_refused_is_not() -> None:
+    expected = ledger(
+        operation("probe", Fate.DONE, about=ONE),
+        operation("probe", Fate.REFUSED, about=ONE),
+        operation("launch", Fate.DONE, about=TWO),
+        operation("probe", Fate.DONE, about=TWO),
+    ).expectation()
+    assert expected.subclusters == (ONE, TWO)
+    assert expected.answers == {"s1": (6, 6), "s2": (1, 1)}
+    assert expected.unknown_launches == 0
+
+
+def test_an_operation_whose_outcome_nobody_was_told_may_have_happened_or_not() -> None:
+    expected = ledger(operation("probe", Fate.UNKNOWN, about=ONE), operation("launch", Fate.UNKNOWN)).expectation()
+    assert expected.answers == {"s1": (5, 6)}
+    assert (expected.subclusters, expected.unknown_launches) == ((ONE,), 1)
+
+
+def test_a_ledger_at_a_moment_knows_nothing_of_what_came_after_it() -> None:
+    whole = ledger(
+        operation("probe", Fate.DONE, about=ONE, began=0.0),
+        operation("launch", Fate.DONE, about=TWO, began=2.0),
+        operation("probe", Fate.DONE, about=ONE, began=4.0),
+    )
+    assert whole.before(1.5).expectation().answers == {"s1": (6, 6)}
+    under_way = whole.before(2.5).expectation()
+    assert (under_way.subclusters, under_way.unknown_launches) == ((ONE,), 1)
+    assert whole.before(4.5).expectation().answers == {"s1": (6, 7), "s2": (0, 0)}
+    assert whole.before(9.0).expectation() == whole.expectation()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "fate"),
+    [
+        (Outcome(True, "ok", 0.1), Fate.DONE),
+        (Outcome(False, "disk full", 0.1, code="disk-full"), Fate.REFUSED),
+        (Outcome(False, "something", 0.1, code="internal-error"), Fate.UNKNOWN),
+        (Outcome(False, "connection closed", 0.1), Fate.UNKNOWN),
+        (Outcome(False, "no answer", 0.1, code="disk-full", timed_out=True), Fate.UNKNOWN),
+    ],
+)
+def test_only_a_typed_error_of_the_daemon_itself_is_a_refusal(outcome: Outcome, fate: Fate) -> None:
+    assert fate_of(LittleDriver(), outcome) is fate
+
+
+def test_without_codes_no_failure_is_a_refusal() -> None:
+    driver = LittleDriver()
+    del driver.supports[Capability.ERROR_CODES]
+    assert fate_of(driver, Outcome(False, "no", 0.1, code="disk-full")) is Fate.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("text", "bare"),
+    [
+        ("ENOSPC\n", True),
+        ("Error: [Errno 5] Input/output error", True),
+        ("errno 28", True),
+        ("Error: the daemon died in phase store", False),
+        ("Error: /h/store: No space left on device", False),
+        ("[Errno 28] No space left on device: '/h/store'", False),
+    ],
+)
+def test_an_errno_alone_is_told_from_a_message(text: str, bare: bool) -> None:
+    assert (oracles.BARE_ERRNO.fullmatch(text.strip()) is not None) is bare
+
+
+def test_files_that_an_unharmed_run_leaves_are_no_strangers_whatever_their_numbers(tmp_path: Path) -> None:
+    (tmp_path / "log.2").touch()
+    (tmp_path / "store.tmp").touch()
+    normal = Normal(frozenset({"log.#", "store"}))
+    assert normal.strangers(tmp_path) == ["store.tmp"]
+    assert normal.lacking(tmp_path) == ["store"]
+
+
+def test_a_daemon_that_can_only_be_started_stopped_and_pinged_has_its_oracles() -> None:
+    driver = LittleDriver()
+    driver.supports.clear()
+    assert WORKLOADS["start"].needs <= driver.supports.keys()
+    assert set(promised(driver, Strike())) == {
+        "client-ends",
+        "failure-legible",
+        "nothing-wedged",
+        "recovers",
+        "not-database-is-locked",
+        "ping",
+        "stops",
+        "nothing-left",
+        "no-file-left",
+    }
+
+
+def test_every_oracle_is_promised_for_some_strike_and_has_its_sentence() -> None:
+    driver = LittleDriver()
+    every = {*promised(driver, Strike()), *promised(driver, Strike(hang=True)), *promised(driver, None)}
+    assert every == set(ORACLES)
+    assert all(len(sentence.split()) > 3 for sentence in ORACLES.values())
+
+
+def test_results_are_known_to_the_next_process_but_for_what_failed(tmp_path: Path) -> None:
+    driver = LittleDriver()
+    results = Results(str(tmp_path), driver, "gw0")
+    passed, failed = trial(), trial(Result.FAILED, "no", case=case(2))
+    unreached = trial(Result.NOT_REACHED, case=case(3))
+    for found in (passed, failed, unreached):
+        results.add(found)
+    known = Results(str(tmp_path), driver, "gw1").known("start", KINDS)
+    assert known == {found.case.id: found for found in (passed, unreached)}
+
+
+def test_a_line_that_was_cut_by_a_kill_is_tried_again_and_hurts_nothing(tmp_path: Path) -> None:
+    driver = LittleDriver()
+    results = Results(str(tmp_path), driver, "main")
+    results.add(trial())
+    (file,) = tmp_path.rglob("*.jsonl")
+    with file.open("a") as cut:
+        cut.write('{"case": {"workload"')
+    assert list(Results(str(tmp_path), driver, "main").known("start", KINDS)) == ["start:write:store#1=kill"]
+
+
+def test_what_a_finished_sweep_knew_is_forgotten_and_another_workloads_is_not(tmp_path: Path) -> None:
+    driver = LittleDriver()
+    results = Results(str(tmp_path), driver, "main")
+    other = trial(case=replace(case(), workload="session"))
+    results.add(trial())
+    results.add(other)
+    results.forget(["start"], KINDS)
+    assert (results.known("start", KINDS), list(results.known("session", KINDS))) == ({}, [other.case.id])
+
+
+def test_causes_are_the_same_when_the_same_check_failed_with_messages_that_read_alike() -> None:
+    assert skeleton("s1 answered 3\nmore") == skeleton("s2 answered 14")
+    assert skeleton("/tmp/ocapgw0-0a1b2c/h/sock is gone") == skeleton("/tmp/ocapgw1-ffffff/h/sock is gone")
+    groups = grouped(
+        [trial(Result.FAILED, "pid 4 is left"), trial(Result.FAILED, "no"), trial(Result.FAILED, "pid 7 is left")]
+    )
+    assert [(check, message, len(members)) for (check, message), members in groups] == [
+        ("recovers", "pid # is left", 2),
+        ("recovers", "no", 1),
+    ]
+
+
+def test_what_one_shard_leaves_of_its_time_is_the_next_ones() -> None:
+    allowance = Allowance(10.0)
+    first = allowance.next()
+    assert first is not None
+    assert allowance.next() == first + 10.0
+    assert not allowance.over(first)
+    allowance.clock.advance(10.0)
+    assert allowance.over(first)
+    assert not Allowance(None).over(Allowance(None).next())
+
+
+def shard(*trials: Trial, left: int = 0) -> Shard:
+    return Shard("start", 0, "phases", "phases", ("kill",), (), 3, 3, trials, 0, left, 0.5, 2.0)
+
+
+def test_a_sweep_in_which_no_fault_struck_is_red_and_one_without_recovery_says_so(wishes: object) -> None:
+    from pytest_ocap.sweeps.summary import lines
+
+    (nothing,) = as_data([shard(trial(Result.NOT_REACHED))], wishes)  # type: ignore[arg-type]
+    assert (nothing["verdict"], nothing["red"]) == ("not-measured", True)
+    assert any("nothing was measured" in line for line in lines(nothing))
+    (green,) = as_data([shard(trial(), left=2)], wishes)  # type: ignore[arg-type]
+    assert (green["verdict"], green["red"], green["left"]) == ("passed", False, 2)
+    assert any("recovery was never entered" in line for line in lines(green))
+    assert "2 of 3 cases were left" in green["bound"]
+    assert "hang: no point at which" in green["bound"]
+    (entered,) = as_data([shard(trial(entered=("pid",)))], wishes)  # type: ignore[arg-type]
+    assert not any("never entered" in line for line in lines(entered))
+
+
+def test_a_shard_survives_its_journey_as_data() -> None:
+    found = shard(trial(), trial(Result.FAILED, "it is gone", failure="/d", again=True))
+    assert Shard.from_json(found.to_json()) == found
+
+
+@pytest.fixture
+def wishes() -> object:
+    from pytest_ocap.sweeps.options import Wishes
+
+    return Wishes(("kill", "hang"), ("start",), None, None, None, 1, False, "failures", None)
