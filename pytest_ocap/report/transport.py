@@ -64,12 +64,28 @@ def carried(report: pytest.TestReport) -> list[dict[str, Any]]:
     return getattr(report, CARRIED, [])
 
 
-PROPERTIES = ("ocap_scenario", "ocap_verdict", "ocap_edition", "ocap_seconds", "ocap_broken_checks")
+PROPERTIES = (
+    "ocap_scenario",
+    "ocap_verdict",
+    "ocap_edition",
+    "ocap_seconds",
+    "ocap_broken_checks",
+    "ocap_declared_checks",
+    "ocap_red",
+)
 """What JUnit files show of each scenario of a test, in this order."""
 
 
 def properties(verdict: Verdict) -> list[tuple[str, str]]:
-    """Give what JUnit shows of a verdict; the broken checks stand beside each other, each with its finding."""
-    broken = ", ".join(f"{check.id} ({check.verdict})" for check in verdict.broken)
-    values = (verdict.id, str(verdict.verdict), verdict.edition, f"{verdict.seconds:.3f}", broken)
+    """Give what JUnit shows of a verdict: of each broken check the finding, of each declared one the reason."""
+    declared = verdict.declared.checks if verdict.declared else {}
+    values = (
+        verdict.id,
+        str(verdict.verdict),
+        verdict.edition,
+        f"{verdict.seconds:.3f}",
+        ", ".join(f"{check.id} ({check.verdict})" for check in verdict.broken),
+        ", ".join(f"{check} ({reason})" for check, reason in declared.items()),
+        "true" if verdict.red else "false",
+    )
     return list(zip(PROPERTIES, values, strict=True))

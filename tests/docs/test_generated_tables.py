@@ -82,3 +82,12 @@ def test_the_page_on_exit_codes_has_every_code_that_an_error_can_give() -> None:
     page = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
     listed = {int(code) for code in re.findall(r"^\| (\d) \|", page, re.MULTILINE)}
     assert listed == {0, *(kind.exit_code for kind in OcapError.by_code.values())}
+
+
+def test_the_page_on_reports_names_every_form_and_every_property_of_junit() -> None:
+    from pytest_ocap.report.outputs import OUTPUTS
+    from pytest_ocap.report.transport import PROPERTIES
+
+    page = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(ocap_\w+)` \|", page, re.MULTILINE) == list(PROPERTIES)
+    assert [output.option for output in OUTPUTS if f"| `{output.option} " not in page] == []

@@ -113,6 +113,7 @@ def test_junit_shows_properties_that_a_person_can_use_and_not_the_whole_verdict(
     assert "left-alone (failed)" in live["ocap_broken_checks"]
     assert (degraded["ocap_scenario"], degraded["ocap_verdict"]) == ("degraded_boot", "passed")
     assert (degraded["ocap_edition"], degraded["ocap_broken_checks"]) == ("2026.1", "")
+    assert (live["ocap_red"], live["ocap_declared_checks"], degraded["ocap_red"]) == ("true", "", "false")
     assert dict(shown["test_skipped"])["ocap_verdict"] == "unsupported"
 
 

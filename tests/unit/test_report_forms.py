@@ -12,8 +12,9 @@ import pytest
 from markdown_it import MarkdownIt
 from report_samples import HOSTILE, check, green, mixed, red, report, scenario
 
-from pytest_ocap.report import badge, files, markdown, outputs, summary
+from pytest_ocap.report import badge, files, markdown, outputs, summary, transport
 from pytest_ocap.report.visible import visible
+from pytest_ocap.verdict import Check, Declared, Finding, Verdict
 
 
 def test_where_a_scenario_stands_heeds_what_was_declared_and_its_edition() -> None:
@@ -131,6 +132,20 @@ def test_a_badge_with_hostile_text_is_still_an_image() -> None:
     hostile = report(edition=HOSTILE)
     image = ET.fromstring(badge.render(hostile, ".svg"))
     assert image.get("aria-label") == f"ocap {visible(HOSTILE, lines=False)}: nothing measured"
+
+
+def test_junit_is_told_what_was_declared_and_that_it_fails_no_run() -> None:
+    found = (Check("one", Finding.FAILED, "broken"), Check("two", Finding.PASSED, ""))
+    verdict = Verdict("x[y]", Finding.FAILED, 0.25, found, "2026.1", declared=Declared({"one": "upstream issue 12"}))
+    assert transport.properties(verdict) == [
+        ("ocap_scenario", "x[y]"),
+        ("ocap_verdict", "failed"),
+        ("ocap_edition", "2026.1"),
+        ("ocap_seconds", "0.250"),
+        ("ocap_broken_checks", "one (failed)"),
+        ("ocap_declared_checks", "one (upstream issue 12)"),
+        ("ocap_red", "false"),
+    ]
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(short_tmp: Path) -> None:
