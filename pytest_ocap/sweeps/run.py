@@ -64,6 +64,7 @@ class Run:
         self._stopped: dict[int, int] = {}
         self._doomed: dict[int, Injection] = {}
         self._calls: list[Call] = []
+        self.heard = 0
         self._began = time.monotonic()
 
     def recording(self) -> Recording:
@@ -77,6 +78,7 @@ class Run:
 
     def handle(self, listener: Listener, notification: Notification) -> None:
         """Deal with one call."""
+        self.heard += 1
         name = self._names[notification.number]
         try:
             process = self.tree.of(notification.thread)

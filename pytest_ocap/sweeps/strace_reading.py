@@ -6,6 +6,7 @@ knows the results of all calls, and neither the identity of files nor where a pl
 
 from __future__ import annotations
 
+import fcntl
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 MEANS = "strace"
 _MAP_ANONYMOUS, _MAP_SHARED, _PROT_WRITE, _MS_SYNC = 0x20, 0x1, 0x2, 0x4
+_DUPLICATE = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
 Found = dict[str, Any]
 
 
@@ -114,7 +116,7 @@ class Reading:
         return process
 
     def _follow(self, line: Line, process: _Process) -> None:
-        """Learn the working directory, which strace shows beside AT_FDCWD."""
+        """Learn the working directory, which strace shows beside AT_FDCWD, and which descriptors are copies."""
         for word in line.args:
             if word.startswith("-100<"):
                 process.directory = notation.described(word)[1]
@@ -123,6 +125,10 @@ class Reading:
                 process.directory = self._absolute(os.fsdecode(line.text(0)), process.directory)
             else:
                 process.directory = notation.described(line.args[0])[1]
+
+        duplicates = line.name in ("dup", "dup2", "dup3") or (line.name == "fcntl" and line.number(1) in _DUPLICATE)
+        if duplicates and line.result is not None and line.result >= 0:
+            process.writable[line.result] = process.writable.get(line.number(0), False)
 
     def _absolute(self, path: str, directory: str) -> str:
         whole = os.path.normpath(os.path.join(directory, path))

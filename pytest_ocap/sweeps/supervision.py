@@ -177,7 +177,7 @@ class Supervision:
 
     def _ask(self) -> Any:
         assert self._run is not None
-        return self._run.recording(), self._run.reached(), not self._listeners
+        return self._run.recording(), self._run.reached(), self._run.heard
 
     def _wait(self, seconds: float) -> bool | None:
         if not self._listeners:

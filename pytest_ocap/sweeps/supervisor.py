@@ -159,6 +159,10 @@ class SupervisedSession:
         reached: Reached = self._supervisor.ask("ask")[1]
         return reached
 
+    def heard(self) -> int:
+        """Say how many calls have been looked at so far, those that did not touch the home included."""
+        return int(self._supervisor.ask("ask")[2])
+
 
 def _guard(named: int) -> None:
     """Hear which processes there are; when the supervisor is gone, however it went, kill those that are still there."""

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 LONGEST = 1 << 25
 """Strings longer than this are cut, in bytes."""
 
-_FURTHER = ("chdir", "fchdir")
+_FURTHER = ("chdir", "fchdir", "dup", "dup2", "dup3")
 _OPTIONS = ("-DDD", "-f", "-q", "-X", "raw", "-xx", "-yy", "-s", str(LONGEST), "-ttt", "-T")
-_SETTLE_SECONDS = 10.0
+_SETTLE_SECONDS = 0.2
 _CANNOT = {
     How.KILL_AFTER: "strace kills before a call, not after it",
     How.SHORT: "strace cannot cut a write short",
@@ -124,6 +124,8 @@ class WitnessedSession:
         self._expressions: list[str] = []
         self._armed: list[Injection] = []
         self._missed: dict[Injection, str] = {}
+        self._written: dict[Path, int] = {}
+        self._read: tuple[Recording, list[Line], list[Line]] | None = None
 
     @property
     def prefix(self) -> tuple[str, ...]:
@@ -151,12 +153,15 @@ class WitnessedSession:
 
     def read(self) -> tuple[Recording, list[Line], list[Line]]:
         """Read what strace wrote: the recording, the lines of its calls, all lines."""
-        lines: list[Line] = []
-        for name in os.listdir(self._folder):
-            with open(os.path.join(self._folder, name), encoding="ascii") as file:
-                lines += strace_lines.read(line for line in file if line.endswith("\n"))
-        lines.sort(key=lambda line: line.began)
-        return *Reading(self._home).recording(lines), lines
+        written = {path: path.stat().st_size for path in sorted(Path(self._folder).iterdir())}
+        if self._read is None or self._written != written:
+            lines: list[Line] = []
+            for path in written:
+                with path.open(encoding="ascii") as file:
+                    lines += strace_lines.read(line for line in file if line.endswith("\n"))
+            lines.sort(key=lambda line: line.began)
+            self._written, self._read = written, (*Reading(self._home).recording(lines), lines)
+        return self._read
 
     def reached(self) -> Reached:
         """Say which faults have fired, by what strace says it did."""

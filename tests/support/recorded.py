@@ -78,7 +78,17 @@ def alone(home: Path, command: Sequence[str] | str) -> tuple[int, str]:
 def comparable(recording: Recording) -> list[tuple[object, ...]]:
     """Give what two means must agree on, whatever differs between two runs: points, processes, contents, words."""
     return [
-        (str(point), call.name, call.process, call.target, call.data, call.size, call.operation, call.text, call.append)
+        (
+            str(point),
+            call.name,
+            call.process,
+            call.target,
+            call.data,
+            None if call.name == "fallocate" else call.size,  # strace does not show how large the file was before
+            call.operation,
+            call.text,
+            call.append,
+        )
         for point, call in points(recording, "w", all_kinds())
     ]
 
