@@ -1,8 +1,8 @@
 """What recording costs: the same workloads alone, under the supervisor and under strace, side by side.
 
-Run ``python -m benchmarks.recording [RUNS]``.  Each workload runs RUNS times in each way, the ways taking turns, so that
-a busy machine troubles all of them alike; the least time counts.  "A call" is one that the supervisor looked at, also
-where it did not touch the home and was let go at once.
+Run ``python -m benchmarks.recording [RUNS]``.  Each workload runs RUNS times in each way, the ways taking turns, so
+that a busy machine troubles all of them alike; the least time counts.  "A call" is one that the supervisor looked at,
+also where it did not touch the home and was let go at once.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -132,6 +133,7 @@ def points(recording: Recording, workload: str, kinds: Collection[Kind] = POINT_
             yield point, call
 
 
+@lru_cache(maxsize=4096)
 def normal(path: str) -> str:
     """Replace what is random in a path (temporary names, identifiers, pids, times) by ``*``.
 
