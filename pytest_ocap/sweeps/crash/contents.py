@@ -77,7 +77,7 @@ class Contents:
             16 bytes, equal for equal images.
         """
         tree = self.tree(upto, loss)
-        changed = {self._inodes[number] for number in loss.numbers}
+        changed = set(map(self._inodes.__getitem__, loss.numbers))
         keys = [
             self._key(inode, upto, loss) if inode in changed else self._whole_key(inode, upto) for inode in tree.inodes
         ]

@@ -13,7 +13,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_ocap.sweeps.crash.pages import EMPTY, Pages
+from pytest_ocap.sweeps.crash.pages import EMPTY, PAGE, Pages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -183,8 +183,10 @@ def _put(place: str, entry: Entry) -> None:
     os.chmod(place, entry.mode)
 
 
-def _write_all(descriptor: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
+def _write_all(descriptor: int, pages: list[bytes], offset: int) -> None:
+    written = os.pwritev(descriptor, pages, offset)
+    rest = memoryview(b"".join(pages))[written:] if written < len(pages) * PAGE else memoryview(b"")
+    while rest:
+        offset += written
+        written = os.pwrite(descriptor, rest, offset)
+        rest = rest[written:]

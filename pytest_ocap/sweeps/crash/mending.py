@@ -62,7 +62,17 @@ class Loss:
 class FileHistory:
     """One file's operations, and its content after each."""
 
-    __slots__ = ("contents", "last_truncate", "numbers", "operations", "owner", "touching")
+    __slots__ = (
+        "_mended",
+        "_mended_at",
+        "_place_of",
+        "contents",
+        "last_truncate",
+        "numbers",
+        "operations",
+        "owner",
+        "touching",
+    )
 
     def __init__(self, initial: Pages) -> None:
         self.operations: list[FileOperation] = []
@@ -73,11 +83,16 @@ class FileHistory:
         self.owner: list[int] = [-1]
         """The place of the write that gave the file its length, after each operation."""
         self.last_truncate: list[int] = [-1]
+        self._place_of: dict[int, int] = {}
+        self._mended_at = -1
+        self._mended: dict[tuple[tuple[int, ...], Torn | None], Pages] = {}
+        """Contents from which something is lost, made lately: many losses have the same of one file."""
 
     def add(self, operation: FileOperation) -> None:
         """Take the next operation."""
         place, before = len(self.operations), self.contents[-1]
         self.operations.append(operation)
+        self._place_of[operation.number] = place
         self.numbers.append(operation.number)
         if isinstance(operation, Truncate):
             self.contents.append(before.truncate(operation.size))
@@ -99,18 +114,22 @@ class FileHistory:
         """
         count = bisect.bisect_left(self.numbers, upto)
         lost = self._places(loss.numbers, count)
-        return _Mending(self, count, lost, loss.torn).content() if lost else self.contents[count]
+        if not lost:
+            return self.contents[count]
+        if self._mended_at != count:
+            self._mended_at, self._mended = count, {}
+        torn = loss.torn if loss.torn is not None and loss.torn.operation in self._place_of else None
+        key = (tuple(lost), torn)
+        if key not in self._mended:
+            self._mended[key] = _Mending(self, count, lost, torn).content()
+        return self._mended[key]
 
     def _places(self, numbers: frozenset[int], count: int) -> list[int]:
         """Find which of the first operations are among some."""
         if len(numbers) > count:
             return [place for place in range(count) if self.numbers[place] in numbers]
-        found = []
-        for number in numbers:
-            place = bisect.bisect_left(self.numbers, number)
-            if place < count and self.numbers[place] == number:
-                found.append(place)
-        return sorted(found)
+        places = [self._place_of[number] for number in numbers if number in self._place_of]
+        return sorted(place for place in places if place < count)
 
 
 class _Mending:
@@ -122,21 +141,21 @@ class _Mending:
         self._first = lost[0]
         self._lost = set(lost)
         self._torn = torn
+        self._torn_place = None if torn is None else history.numbers.index(torn.operation, lost[0])
 
     def content(self) -> Pages:
         history, first, count = self._history, self._first, self._count
         if history.last_truncate[count] >= first:
             return self._replayed()
-        kept = [place for place in range(first, count) if place not in self._lost or self._is_torn(place)]
+        kept = set(range(first, count)).difference(self._lost)
+        if self._torn_place is not None:
+            kept.add(self._torn_place)
         if len(self._lost) <= len(kept):
             base, concerned = history.contents[count], self._lost
         else:
-            base, concerned = history.contents[first], set(kept)
+            base, concerned = history.contents[first], kept
         pages = {page for place in concerned for page in self._pages_of(place)}
         return base.replace({page: self._page(page) for page in pages}, self._size(kept))
-
-    def _is_torn(self, place: int) -> bool:
-        return self._torn is not None and self._history.numbers[place] == self._torn.operation
 
     def _write(self, place: int) -> Write:
         operation = self._history.operations[place]
@@ -177,7 +196,7 @@ class _Mending:
         size = history.contents[self._first].size
         for place in kept:
             operation = self._write(place)
-            if self._is_torn(place) and self._torn is not None and self._torn.length:
+            if place == self._torn_place and self._torn is not None and self._torn.length:
                 size = max(size, operation.end)
                 continue
             start, end = self._kept_range(place)
@@ -217,7 +236,7 @@ class _Mending:
             kept = self._kept_range(place)
             fresh = [sector for sector in sectors_of(*kept) if kept[1] > kept[0] and sector not in stale]
             size = min(kept[1], (fresh[-1] + 1) * SECTOR) if fresh else 0
-            if self._torn is not None and self._is_torn(place) and self._torn.length:
+            if place == self._torn_place and self._torn is not None and self._torn.length:
                 size = operation.end
             if size > len(content):
                 content.extend(bytes(size - len(content)))

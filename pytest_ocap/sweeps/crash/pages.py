@@ -25,6 +25,8 @@ PAGE = 4096
 
 _ZEROS = bytes(PAGE)
 _CHUNK = 64
+_RUN = 1024
+"""Pages that are written with one call: no system takes fewer at once (IOV_MAX)."""
 _MODULUS = 1 << 128
 
 _Entry = tuple[bytes, int]
@@ -115,27 +117,27 @@ class Pages:
                 if entry is not None:
                     yield table * _CHUNK + place, entry[0]
 
-    def runs(self) -> Iterator[tuple[int, bytes]]:
-        """Give what is not zeros, as offsets and bytes: neighbouring pages together, nothing beyond the length."""
+    def runs(self) -> Iterator[tuple[int, list[bytes]]]:
+        """Give what is not zeros: where neighbouring pages begin, and they; the last may reach beyond the length."""
         run: list[bytes] = []
         start, after = 0, -1
         for number, page in self._written():
-            if number != after and run:
-                yield start * PAGE, b"".join(run)[: self.size - start * PAGE]
+            if run and (number != after or len(run) == _RUN):
+                yield start * PAGE, run
                 run = []
             if not run:
                 start = number
             run.append(page)
             after = number + 1
         if run:
-            yield start * PAGE, b"".join(run)[: self.size - start * PAGE]
+            yield start * PAGE, run
 
     def to_bytes(self) -> bytes:
         """Give the whole content."""
         data = bytearray(self.size)
         for start, run in self.runs():
-            data[start : start + len(run)] = run
-        return bytes(data)
+            data[start : start + len(run) * PAGE] = b"".join(run)
+        return bytes(data[: self.size])
 
 
 EMPTY = Pages()
