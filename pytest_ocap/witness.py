@@ -161,7 +161,7 @@ def _seen(process: psutil.Process, role: str) -> ProcessSeen:
             process.name(),
             shortened(" ".join(process.cmdline()), LINE_CHARACTERS),
             str(process.status()),
-            round(max(0.0, time.time() - process.create_time()), 3),
+            round(max(0.0, time.clock_gettime(time.CLOCK_REALTIME) - process.create_time()), 3),
             role,
         )
 

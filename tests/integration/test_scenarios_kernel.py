@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from pytest_ocap.drivers.kernel import driver
+from pytest_ocap.evidence import LANES
 from pytest_ocap.examination import scenario_id
 from pytest_ocap.marker_table import MARKERS
 from pytest_ocap.scenarios import SCENARIOS
+from pytest_ocap.verdict import Finding
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,6 +56,27 @@ def test_the_suite_is_green(clone: pytest.Pytester, short_tmp: Path) -> None:
     assert set(found.values()) == {"passed"}
     assert variants() | {f"crashed_init[hang-{phase}]" for phase in ("log", "restore", "listen")} == set(found)
     assert list(short_tmp.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes and files are observed on Linux only")
+def test_a_timeline_shows_what_the_daemon_did_in_every_lane(short_tmp: Path) -> None:
+    verdict = SCENARIOS["stale_socket"](driver, short_tmp / "h")
+    assert verdict.verdict is Finding.PASSED, verdict.explain()
+    lanes = {lane: [event for event in verdict.timeline if event.lane == lane] for lane in LANES}
+    assert [event.what for event in lanes["client"]][:2] == ["start", "ping"]
+    phases = [event.what for event in lanes["phase"]]
+    assert phases[:6] == ["store", "identity", "restore", "io", "listen", "ready"]
+    assert "daemon.ready" in {event.what for event in lanes["log"]}
+    assert ("daemon.sock", "created") in {(event.what, event.detail) for event in lanes["file"]}
+    assert [event.what for event in lanes["fault"]] == ["dead"]
+    assert [event.what for event in lanes["check"]] == [check.id for check in verdict.checks]
+    daemons = [event for event in lanes["process"] if ", daemon, " in event.detail]
+    assert len(daemons) == 2, "one made the store, and one was judged"
+    for daemon, ready in zip(daemons, [event for event in lanes["phase"] if event.what == "ready"], strict=True):
+        assert daemon.until is not None
+        assert daemon.at < ready.at < daemon.until
+        assert ready.until is not None, "a daemon that has ended is not ready any more"
+        assert abs(ready.until - daemon.until) < 0.2
 
 
 def test_a_restore_is_reproduced_in_process_without_touching_the_home(clone: pytest.Pytester) -> None:
