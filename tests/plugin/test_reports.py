@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 import psutil
 import pytest
+from report_page import assert_same
 from report_schema import validate
 from watching import eventually
 
@@ -135,6 +136,16 @@ def test_every_form_is_written_and_the_run_says_where(project: Project) -> None:
     embedded = json.loads(page.split('id="ocap-report">')[1].split("</script>")[0])
     assert embedded == json.loads((project.pytester.path / "deep" / "r.json").read_text())
     assert "little 1 passed the only scenario" in (project.pytester.path / "deep" / "v.md").read_text()
+
+
+def test_the_page_of_a_careless_daemon_says_what_its_report_says(project: Project) -> None:
+    project.pytester.makepyfile(FOUR)
+    project.environment(LITTLE_DEFECT="unlinks-live")
+    _, report = project.report("--ocap-html", "r.html")
+    broken = [check for entry in report["scenarios"] for check in entry["checks"] if check["verdict"] != "passed"]
+    assert broken
+    assert all(check["evidence"] for check in broken)
+    assert_same((project.pytester.path / "r.html").read_text(), report)
 
 
 @pytest.mark.parametrize(
