@@ -377,18 +377,24 @@ function connects(file) {
 }
 
 function owner(file) {
-  const line = fs.readFileSync("/proc/net/unix", "utf8").split("\n").find((each) => each.endsWith(` ${file}`));
-  const wanted = `socket:[${line?.trim().split(/\s+/)[6]}]`;
+  const sockets = fs.readFileSync("/proc/net/unix", "utf8").split("\n").map((line) => line.trim().split(/\s+/));
+  // The one that listens: connections that it has accepted bear the same name.
+  const wanted = `socket:[${sockets.find((each) => each[7] === file && each[3] === "00010000")?.[6]}]`;
   for (const pid of fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    try {
-      for (const descriptor of fs.readdirSync(`/proc/${pid}/fd`)) {
-        if (fs.readlinkSync(`/proc/${pid}/fd/${descriptor}`) === wanted) return `pid ${pid}`;
-      }
-    } catch {
-      continue; // it has ended, or is another user's
-    }
+    if (descriptors(pid).includes(wanted)) return `pid ${pid}`;
   }
   return "a process of another user";
+}
+
+function descriptors(pid) {
+  const read = (of, path) => {
+    try {
+      return of(path);
+    } catch {
+      return []; // it has ended, has just been closed, or is another user's
+    }
+  };
+  return read(fs.readdirSync, `/proc/${pid}/fd`).flatMap((name) => read(fs.readlinkSync, `/proc/${pid}/fd/${name}`));
 }
 
 // --- the client --------------------------------------------------------------------------------------------------------
