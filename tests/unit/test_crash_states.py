@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def contents(states: CrashStates, path: str, model: Model) -> set[bytes | None]:
     return found
 
 
-def the(states: CrashStates, path: str, data: bytes | None, model: Model = Model.STRICT) -> CrashState:
+def the(states: Iterable[CrashState], path: str, data: bytes | None, model: Model = Model.STRICT) -> CrashState:
     """The first state in which a file holds something."""
     for state in states:
         entry = state.image().entries.get(path)
@@ -351,6 +352,28 @@ def test_a_state_says_when_the_power_was_cut_and_what_was_lost() -> None:
     assert state.describe() == (
         "cut after call 6 pwrite64(wal); lost: rename daemon.lock.tmp -> daemon.lock; "
         "length without bytes: write of 4096 bytes at 0 of wal; possible under strict"
+    )
+
+
+def test_much_that_was_lost_is_said_in_few_words() -> None:
+    w = Script()
+    w.open("wal", create=True)
+    w.fsync_dir("")
+    for number in range(4):
+        w.write("wal", number * PAGE, b"1" * PAGE)
+    w.open("log", create=True)
+    lost = the([s for s in search(w) if "log" in s.image().entries], "wal", b"")
+    assert lost.describe() == "cut after call 6 openat(log); lost: 4 writes of wal; possible under ext4-ordered, strict"
+    assert len(lost.lost()) == 4
+
+
+def test_the_end_of_all_that_was_done_is_lost_in_one_word() -> None:
+    w = Script()
+    for name in "abcd":
+        w.open(name, create=True)
+    nothing = the(search(w), "a", None, Model.EXT4)
+    assert nothing.describe() == (
+        "cut after call 3 openat(d); lost: all 4 changes from call 0 on; possible under ext4-ordered, strict"
     )
 
 

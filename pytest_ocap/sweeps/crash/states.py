@@ -22,6 +22,7 @@ from pytest_ocap.sweeps.crash.filesystem import read_recording
 from pytest_ocap.sweeps.crash.losses import Bound, Family, Losses
 from pytest_ocap.sweeps.crash.mending import Loss
 from pytest_ocap.sweeps.crash.models import Durability, Model
+from pytest_ocap.sweeps.crash.words import say_lost, say_torn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from pytest_ocap.sweeps.crash.image import Image
 
 T = TypeVar("T")
-
-WORDS_SHOWN = 6
-"""How many lost operations a description names before it counts the rest."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -114,26 +112,16 @@ class CrashState:
         call = self._of.recording.calls[cut.place]
         named = call.path if call.target is None else f"{call.path} -> {call.target}"
         parts = [f"cut {'during' if cut.during else 'after'} call {call.number} {call.name}({named or ''})"]
-        lost = self.lost(chosen)
+        operations, upto = self._of.log.operations, self._upto
+        dropped = [operations[number] for number in sorted(self.loss.dropped)]
+        lost = say_lost(self._of.recording.calls, dropped, operations[upto : self._of.operations_until(cut)])
         if lost:
-            rest = len(lost) - WORDS_SHOWN
-            parts.append("lost: " + ", ".join(lost[:WORDS_SHOWN]) + (f", and {rest} more" if rest > 0 else ""))
+            parts.append(f"lost: {lost}")
         if self.loss.torn is not None:
-            parts.append(self._torn_words())
+            parts.append(say_torn(self.loss.torn, operations[self.loss.torn.operation]))
         if len(parts) == 1:
             parts.append("nothing lost")
         return "; ".join([*parts, f"possible under {', '.join(sorted(self.possible))}"])
-
-    def _torn_words(self) -> str:
-        torn = self.loss.torn
-        assert torn is not None
-        operation = self._of.log.operations[torn.operation]
-        if torn.start == torn.end:
-            return f"length without bytes: {operation.words}"
-        at = torn.start if torn.end == getattr(operation, "end", None) else torn.end
-        half = "its end is there" if at == torn.start else "its beginning is there"
-        filled = ", filled up with zeros" if torn.length else ""
-        return f"torn: {operation.words} at {at} ({half}{filled})"
 
 
 _LIKELIHOOD = [Model.FAILS_CLEAN, Model.STRICT, Model.EXT4]
