@@ -242,7 +242,7 @@ class _Reader:
                 )
         if settings.store_format is not None and settings.store is None:
             raise self._wrong("store", "is missing; store_format says something about it")
-        users: dict[str, Any] = {"start": settings.start, "stop": settings.stop, "env": dict(settings.env)}
+        users: dict[str, Any] = {key: getattr(settings, key) for key in KEYS if "socket" in KEYS[key].placeholders}
         users |= {name: verb.command or verb.params for name, verb in verbs.items()}
         for name, value in users.items():
             if settings.socket is None and "socket" in placeholders(value):
@@ -293,7 +293,14 @@ class _Reader:
             raise self._wrong(where, f"is not a text: {value!r}")
         return value
 
-    _path = _text
+    def _path(self, where: str, value: Any) -> str:
+        text = self._text(where, value)
+        if "home" not in placeholders(text):
+            raise self._wrong(
+                where, f"is {text!r}, and does not say where in {{home}}: each daemon has files of its own"
+            )
+        return text
+
     _dotted = _text
 
     def _words(self, where: str, value: Any) -> tuple[str, ...]:

@@ -51,6 +51,14 @@ WRONG: list[tuple[str, Any, str]] = [
     ("start_timeout", True, "start_timeout is not a number of seconds*"),
     ("foreground", 1, "foreground is neither true nor false: 1"),
     ("socket", None, "socket is missing; rpc.ping is asked over it"),
+    ("log", "daemon.log", "log is 'daemon.log', and does not say where in {home}: each daemon has files of its own"),
+    ("socket", "/run/one", "socket is '/run/one', and does not say where in {home}*"),
+    (
+        "force_stop",
+        ["no-such-program"],
+        "force_stop runs 'no-such-program', and no program of that name is in the PATH",
+    ),
+    ("version_command", ["true", "{home}"], "version_command has the unknown placeholder {home}; known here: none"),
     ("socket", "{home}/{name}", "socket has the unknown placeholder {name}; known here: {home}"),
     ("store_format", "sqlite", "store is missing; store_format says something about it"),
     ("store_format", "json", 'store_format is not "sqlite"*'),
@@ -164,3 +172,11 @@ def test_codes_of_errors_and_codes_of_causes_go_together(source: Path) -> None:
     table = changed("rpc.list", {"method": "l", "state": "s"}) | {"error_code": "data.code"}
     with pytest.raises(pytest.UsageError, match=r"rpc\.list\.code is missing; error_code says"):
         driver_from(table, source)
+
+
+@pytest.mark.parametrize("key", ["start", "stop", "force_stop", "env"])
+def test_a_socket_that_is_used_has_to_be_named(tmp_path: Path, key: str) -> None:
+    table: dict[str, Any] = {"start": ["true"], "stop": ["true"], "cli": {"ping": ["true"]}}
+    table[key] = {"WHERE": "{socket}"} if key == "env" else ["true", "{socket}"]
+    with pytest.raises(pytest.UsageError, match=rf"socket is missing, and {key} uses {{socket}}"):
+        driver_from(table, tmp_path / "pyproject.toml")
