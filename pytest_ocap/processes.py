@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 TOKEN = "PYTEST_OCAP_HOME"
 """The environment variable by which every descendant of a client that the harness runs can be recognised."""
 
+OURS: set[int] = set()
+"""Processes of the harness's own that have a file of a home open for a moment now and then, and are no users of it."""
+
 SETTLE_SECONDS = 5.0
 """How long killed processes may take to vanish."""
 
@@ -49,7 +52,7 @@ def using(home: Path, *, since: float | None = None) -> list[psutil.Process]:
     import psutil
 
     since = own_birth() if since is None else since
-    excluded = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    excluded = {os.getpid(), *OURS, *(parent.pid for parent in psutil.Process().parents())}
     young: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         try:

@@ -82,9 +82,8 @@ class Channels:
         if path is None:
             return None
         draft = Draft(Kind.ACCEPT, {"path": path, "fd": descriptor})
-        here = scene.borrow(event, draft, descriptor)
+        here = scene.borrow(event, descriptor)
         if not _is_readable(here) and fcntl.fcntl(here, fcntl.F_GETFL) & os.O_NONBLOCK:
-            draft.close()
             return None
         channel = self._new(path)
         self._accepted[path].append(channel)
@@ -152,7 +151,7 @@ class Channels:
             scene.note(f"a message with ancillary data (a descriptor, say) on a connection of {channel.path}")
             simple = False
         draft = Draft(Kind.SEND, {"path": channel.path, "fd": descriptor, "channel": channel.number, "data": data})
-        here = scene.borrow(event, draft, descriptor)
+        here = scene.borrow(event, descriptor)
 
         def perform() -> int:
             wanted = draft.fields["data"]
@@ -178,14 +177,13 @@ class Channels:
         if channel is None:
             return None
         draft = Draft(Kind.RECEIVE, {"path": channel.path, "fd": descriptor, "channel": channel.number})
-        here = scene.borrow(event, draft, descriptor)
+        here = scene.borrow(event, descriptor)
         room = _room(event)
         buffer = ctypes.create_string_buffer(min(room, _PEEKED_AT_MOST) or 1)
         count = libc.recv(here, ctypes.cast(buffer, ctypes.c_char_p), len(buffer), _PEEK | _DONT_WAIT)
         if count >= 0:
             draft.fields["data"] = buffer.raw[:count]
         elif fcntl.fcntl(here, fcntl.F_GETFL) & os.O_NONBLOCK:
-            draft.close()
             return None  # nothing is there, and nothing is waited for
         return draft
 
@@ -223,8 +221,9 @@ def _is_readable(descriptor: int) -> bool:
 
 def _message(event: Event, address: int) -> tuple[int, int, int]:
     """Read a ``struct msghdr``: where its vector lies, its length, and the length of its ancillary data."""
-    raw = tracee.read(event.thread, address, _HEADER.size)
-    _name, _name_length, vector, count, _control, control_length, _flags = _HEADER.unpack(raw)
+    _name, _name_length, vector, count, _control, control_length, _flags = tracee.read_struct(
+        event.thread, address, _HEADER
+    )
     return vector, count, control_length
 
 

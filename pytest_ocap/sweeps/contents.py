@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 NO_LIMIT = -1
 _APPEND = 0x10  # RWF_APPEND
 _DURABLE = 0x2 | 0x4  # RWF_DSYNC, RWF_SYNC
+_OPEN_HOW = struct.Struct("=QQQ")
+_OFFSET = struct.Struct("=q")
+_FLOCK = struct.Struct("=hh4xqq")  # struct flock on 64-bit machines: type, whence, start, length
 _COPIED_AT_MOST = 1 << 24
 """How much of a copy within the kernel is looked at, in bytes."""
 
@@ -39,8 +42,7 @@ def opens(scene: Scene, event: Event) -> Draft | None:
         case "creat":
             directory, address, flags, mode = AT_FDCWD, args[0], os.O_CREAT | os.O_WRONLY | os.O_TRUNC, args[1]
         case "openat2":
-            raw = tracee.read(event.thread, args[2], 24)
-            flags, mode, resolve = struct.unpack("=QQQ", raw)
+            flags, mode, resolve = tracee.read_struct(event.thread, args[2], _OPEN_HOW)
             directory, address, special = event.signed(0), args[1], resolve != 0
         case _:
             directory, address, flags, mode = event.signed(0), args[1], args[2], args[3]
@@ -64,7 +66,7 @@ def opens(scene: Scene, event: Event) -> Draft | None:
             raise NotSeenError
         with tracee.umask_of(event.thread) as mask:
             descriptor = os.open(place.usable, flags | os.O_CLOEXEC, mode & 0o7777)
-        draft.here.append(descriptor)
+        event.here.append(descriptor)
         found = os.fstat(descriptor)
         draft.fields["file"] = scene.files.fresh(found) if created else scene.files.of(found)
         if created:
@@ -96,16 +98,16 @@ def writes(scene: Scene, event: Event) -> Draft | None:
     if scene.relative(described) is None:
         return None
     draft = Draft(Kind.WRITE, {"fd": descriptor})
-    here = scene.borrow(event, draft, descriptor)
+    here = scene.borrow(event, descriptor)
     found = os.fstat(here)
     if not stat.S_ISREG(found.st_mode):
-        draft.close()
         return None
+    positioned = event.name.startswith("p") and not (event.name == "pwritev2" and event.offset(3) == -1)
     how = event.args[5] if event.name == "pwritev2" else 0
     status = fcntl.fcntl(here, fcntl.F_GETFL)
     if status & os.O_APPEND or how & _APPEND:
         offset = found.st_size
-    elif event.name.startswith("p") and event.offset(3) >= 0:
+    elif positioned:
         offset = event.offset(3)
     else:
         offset = os.lseek(here, 0, os.SEEK_CUR)
@@ -125,7 +127,7 @@ def writes(scene: Scene, event: Event) -> Draft | None:
         if tracee.file_size_limit(event.process.pid) != NO_LIMIT or status & os.O_DIRECT:
             raise NotSeenError
         wanted = draft.fields["data"]
-        if event.name.startswith("p") and event.offset(3) >= 0:
+        if positioned:
             return os.pwritev(here, [wanted], event.offset(3), how) if how else os.pwrite(here, wanted, event.offset(3))
         if how:
             raise NotSeenError
@@ -142,9 +144,9 @@ def copies(scene: Scene, event: Event) -> Draft | None:
     if described is None:
         return None
     draft = Draft(Kind.WRITE, {"fd": into})
-    here = scene.borrow(event, draft, into)
+    here = scene.borrow(event, into)
     found = os.fstat(here)
-    there = scene.borrow(event, draft, source)
+    there = scene.borrow(event, source)
     draft.fields |= {"path": scene.name_of(described, found), "file": scene.files.of(found)}
     if not stat.S_ISREG(os.fstat(there).st_mode):
         scene.note(f"{event.name} from a pipe or a socket into {draft.fields['path']}: what it wrote was not seen")
@@ -166,7 +168,7 @@ def _copy(event: Event) -> tuple[int, int, int, int, int]:
 
 def _pointed(event: Event, address: int, here: int) -> int:
     if address:
-        return int(struct.unpack("=q", tracee.read(event.thread, address, 8))[0])
+        return int(tracee.read_struct(event.thread, address, _OFFSET)[0])
     return os.lseek(here, 0, os.SEEK_CUR)
 
 
@@ -185,7 +187,7 @@ def truncates(scene: Scene, event: Event) -> Draft | None:
         return draft
     draft_or_none = _on_file(scene, event, Kind.TRUNCATE)
     if draft_or_none is not None:
-        here = draft_or_none.here[0]
+        here = event.here[0]
         draft_or_none.fields["size"] = size
         draft_or_none.perform = lambda: _limited(event, lambda: os.ftruncate(here, size))
     return draft_or_none
@@ -204,7 +206,7 @@ def allocates(scene: Scene, event: Event) -> Draft | None:
     draft = _on_file(scene, event, Kind.TRUNCATE)
     if draft is None:
         return None
-    here = draft.here[0]
+    here = event.here[0]
     mode, offset, length = event.signed(1), event.offset(2), event.offset(3)
     size = os.fstat(here).st_size
     if mode & FALLOC_PUNCH_HOLE:
@@ -236,7 +238,7 @@ def syncs(scene: Scene, event: Event) -> Draft | None:
     draft = _on_file(scene, event, kind)
     if draft is None:
         return None
-    here = draft.here[0]
+    here = event.here[0]
     draft.fields["data_only"] = event.name == "fdatasync"
 
     def perform() -> int:
@@ -256,9 +258,8 @@ def syncs_all(scene: Scene, event: Event) -> Draft | None:
     if event.name == "sync":
         draft.fields["result"] = 0
         return draft
-    here = scene.borrow(event, draft, event.signed(0))
+    here = scene.borrow(event, event.signed(0))
     if os.fstat(here).st_dev != os.stat(scene.home).st_dev:
-        draft.close()
         return None
     draft.perform = lambda: _checked(libc.syncfs(here))
     return draft
@@ -271,7 +272,7 @@ def _on_file(scene: Scene, event: Event, kind: Kind) -> Draft | None:
     if described is None:
         return None
     draft = Draft(kind, {"fd": descriptor})
-    found = os.fstat(scene.borrow(event, draft, descriptor))
+    found = os.fstat(scene.borrow(event, descriptor))
     draft.fields |= {"path": scene.name_of(described, found), "file": scene.files.of(found)}
     return draft
 
@@ -315,13 +316,12 @@ def locks(scene: Scene, event: Event) -> Draft | None:
     found = os.stat(f"/proc/{event.thread}/fd/{descriptor}")
     draft = Draft(Kind.LOCK, {"path": path, "fd": descriptor, "file": scene.files.of(found)})
     if event.name == "fcntl":
-        # struct flock on 64-bit machines: short type, short whence, 4 bytes of padding, long start, long length
-        kind, _whence, start, length = struct.unpack("=hh4xqq", tracee.read(event.thread, event.args[2], 24))
+        kind, _whence, start, length = tracee.read_struct(event.thread, event.args[2], _FLOCK)
         draft.fields["operation"] = record_lock(event.signed(1), kind, start, length)
         return draft
     operation = event.signed(1)
     draft.fields["operation"] = file_lock(operation)
-    here = scene.borrow(event, draft, descriptor)
+    here = scene.borrow(event, descriptor)
 
     def perform() -> int:
         try:

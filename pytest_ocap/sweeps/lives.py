@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pytest_ocap.sweeps.scene import Event, Scene
     from pytest_ocap.sweeps.tree import Tree
 
+_CLONE_FLAGS = struct.Struct("=Q")
+
 
 class Lives:
     """Handlers of these calls, with the tree that they grow."""
@@ -34,7 +36,7 @@ class Lives:
         if event.name == "clone":
             flags = event.args[0]
         elif event.name == "clone3":
-            flags = struct.unpack("=Q", tracee.read(event.thread, event.args[0], 8))[0]
+            flags = tracee.read_struct(event.thread, event.args[0], _CLONE_FLAGS)[0]
         name = "thread" if flags & CLONE_THREAD else self._tree.spawns(event.process)
         return Draft(Kind.SPAWN, {"text": name})
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from pytest_ocap.sweeps.points import Point
     from pytest_ocap.sweeps.scene import Draft
+    from pytest_ocap.sweeps.tree import Process
 
 MEANS = "seccomp"
 _GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.EBADF, errno.EFAULT, errno.EINVAL})
@@ -67,6 +68,10 @@ class Run:
         self.heard = 0
         self._began = time.monotonic()
 
+    def close(self) -> None:
+        """Everybody has gone: let go of what was kept of them."""
+        self._scene.borrower.close()
+
     def recording(self) -> Recording:
         """Give what has been recorded so far."""
         return Recording(MEANS, tuple(self._calls), tuple(self._scene.notes))
@@ -80,23 +85,27 @@ class Run:
         """Deal with one call."""
         self.heard += 1
         name = self._names[notification.number]
+        if name == "io_uring_setup":
+            self._scene.note("io_uring was refused (ENOSYS), since what is done through it cannot be seen")
+            listener.answer(notification.id, -errno.ENOSYS)
+            return
         try:
             process = self.tree.of(notification.thread)
-            event = Event(listener, notification.id, notification.thread, process, name, notification.args)
-            if notification.thread in self._doomed:
-                self._kill(event.process.pid)
-                return
-            if name == "io_uring_setup":
-                self._scene.note("io_uring was refused (ENOSYS), since what is done through it cannot be seen")
-                listener.answer(notification.id, -errno.ENOSYS)
-                return
+        except OSError:  # it has been killed meanwhile
+            listener.go_on(notification.id)
+            return
+        if notification.thread in self._doomed:
+            self._kill(process)
+            return
+        event = Event(listener, notification.id, notification.thread, process, name, notification.args)
+        try:
             draft = self._handlers[name](self._scene, event)
         except OSError as error:
             if error.errno not in _GONE:
                 self._scene.note(f"{name} was not looked at: {error}")
-            listener.go_on(notification.id)
-            return
+            draft = None
         if draft is None:
+            event.close()
             listener.go_on(notification.id)
         else:
             self._decide(event, draft)
@@ -155,18 +164,18 @@ class Run:
         fault = injection.fault
         match fault.how:
             case How.KILL:
-                self._finish(draft, number, None)
-                self._kill(event.process.pid)
+                self._finish(event, draft, number, None)
+                self._kill(event.process)
             case How.KILL_AFTER:
                 self._make(event, draft, number, doom=injection)
             case How.HANG:
-                self._finish(draft, number, None)
+                self._finish(event, draft, number, None)
                 self._stopped[event.thread] = number
                 libc.tgkill(event.process.pid, event.thread, signal.SIGSTOP)
                 event.listener.restart(event.identity)
             case How.ERRNO:
                 assert fault.error is not None
-                self._finish(draft, number, -fault.error)
+                self._finish(event, draft, number, -fault.error)
                 event.listener.answer(event.identity, -fault.error)
             case How.SHORT:
                 data = draft.fields["data"]
@@ -188,18 +197,18 @@ class Run:
         except OSError as error:
             result = -(error.errno or errno.EIO)
         if doom is not None:
-            self._finish(draft, number, result)
-            self._kill(event.process.pid)
+            self._finish(event, draft, number, result)
+            self._kill(event.process)
         elif draft.deliver is not None and result >= 0:
             result = draft.deliver(result)
-            self._finish(draft, number, result)
+            self._finish(event, draft, number, result)
         else:
-            self._finish(draft, number, result)
+            self._finish(event, draft, number, result)
             event.listener.answer(event.identity, result)
 
     def _leave(self, event: Event, draft: Draft, number: int, doom: Injection | None) -> None:
         """Leave a call to the kernel: what it returns is not seen."""
-        self._finish(draft, number, draft.fields.get("result"), ended=False)
+        self._finish(event, draft, number, draft.fields.get("result"), ended=False)
         event.listener.go_on(event.identity)
         if doom is not None:
             self._doomed[event.thread] = doom
@@ -215,9 +224,9 @@ class Run:
         if where == "running" or int(where) == abi.number_of(event.name):
             self._later(_LOOK_AGAIN_SECONDS, lambda: self._overtake(event))
         else:
-            self._kill(event.process.pid)
+            self._kill(event.process)
 
-    def _finish(self, draft: Draft, number: int, result: int | None, *, ended: bool = True) -> None:
+    def _finish(self, event: Event, draft: Draft, number: int, result: int | None, *, ended: bool = True) -> None:
         fields: dict[str, Any] = draft.fields
         fields["result"] = result
         if ended and result is not None:
@@ -234,8 +243,9 @@ class Run:
             "kind": draft.kind,
         }
         self._calls[number] = Call(**fields)
-        draft.close()
+        event.close()
 
-    def _kill(self, pid: int) -> None:
+    def _kill(self, process: Process) -> None:
+        self.tree.discover(process)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(process.pid, signal.SIGKILL)

@@ -40,6 +40,7 @@ class Event:
         process: That thread's process.
         name: The system call.
         args: Its arguments, as unsigned numbers.
+        here: Descriptors of ours that are needed until the call has been dealt with.
     """
 
     listener: Listener
@@ -48,6 +49,12 @@ class Event:
     process: Process
     name: str
     args: tuple[int, ...]
+    here: list[int] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Give back what was borrowed or opened for the call."""
+        while self.here:
+            os.close(self.here.pop())
 
     def signed(self, place: int) -> int:
         """Give an argument as a C int."""
@@ -69,19 +76,12 @@ class Draft:
         fields: Further attributes of the :class:`~pytest_ocap.sweeps.calls.Call`.
         perform: Makes the call in its process's place and gives its result; None when only the kernel can.
         deliver: Gives the result of ``perform`` to the process, when that takes more than a number.
-        here: Descriptors of ours to be closed once the call has been dealt with.
     """
 
     kind: Kind
     fields: dict[str, Any] = field(default_factory=dict)
     perform: Callable[[], int] | None = None
     deliver: Callable[[int], int] | None = None
-    here: list[int] = field(default_factory=list)
-
-    def close(self) -> None:
-        """Give back what was borrowed."""
-        while self.here:
-            os.close(self.here.pop())
 
 
 class Place(NamedTuple):
@@ -130,10 +130,10 @@ class Scene:
             return ""
         return path[len(self.home) + 1 :] if path.startswith(self.home + "/") else None
 
-    def borrow(self, event: Event, draft: Draft, descriptor: int) -> int:
-        """Borrow the open file behind a descriptor until the draft is closed."""
+    def borrow(self, event: Event, descriptor: int) -> int:
+        """Borrow the open file behind a descriptor until the event is closed."""
         found = self.borrower.borrow(event.process.pid, descriptor)
-        draft.here.append(found)
+        event.here.append(found)
         return found
 
     def described(self, event: Event, descriptor: int) -> str | None:

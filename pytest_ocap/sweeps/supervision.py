@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _LENGTH = struct.Struct("=Q")
 _KILL_AGAIN_SECONDS = 0.02
+_DEATH_SECONDS = 20.0
 
 
 def send(link: socket.socket, message: object) -> None:
@@ -74,10 +75,12 @@ class Supervision:
 
     def serve(self) -> None:
         """Serve until the other side closes the control connection."""
-        with contextlib.suppress(EOFError):
-            while True:
-                self._step()
-        self._end_tree()
+        try:
+            with contextlib.suppress(EOFError, ConnectionError):
+                while True:
+                    self._step()
+        finally:
+            self._end_tree()
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -115,24 +118,25 @@ class Supervision:
             return
         program = abi.filter_program(self._run.without)
         flags = NEW_LISTENER | WAIT_KILLABLE
-        link.sendall(struct.pack("=IIII", abi.number_of("seccomp"), SET_FILTER, flags, len(program)) + program)
         self._watch(link.fileno(), lambda _what: self._takes(link, pid))
+        with contextlib.suppress(ConnectionError):  # it was killed meanwhile; then it is heard that it has gone
+            link.sendall(struct.pack("=IIII", abi.number_of("seccomp"), SET_FILTER, flags, len(program)) + program)
 
     def _takes(self, link: socket.socket, pid: int) -> None:
         """A launcher hands its listener over, or has failed."""
-        descriptor = link.fileno()
-        _, descriptors, _, _ = socket.recv_fds(link, 1, 1)
-        self._forget(descriptor)
-        if descriptors and self._run is not None:
+        self._forget(link.fileno())
+        run = self._run
+        with link, contextlib.suppress(ConnectionError):
+            _, descriptors, _, _ = socket.recv_fds(link, 1, 1)
+            if not descriptors or run is None:
+                return
             listener = Listener(descriptors[0])
-            run = self._run
-            process = run.tree.add_root(pid)
             self._listeners[listener.fileno()] = listener
-            self._tell_guard()
-            assert process.pid == pid
             self._watch(listener.fileno(), lambda what: self._hears(listener, run, what))
+            with contextlib.suppress(OSError):  # it was killed while it handed the listener over
+                run.tree.add_root(pid)
+            self._tell_guard(run)
             link.sendall(b"k")
-        link.close()
 
     def _hears(self, listener: Listener, run: Run, what: int) -> None:
         if what & select.POLLIN:
@@ -140,7 +144,7 @@ class Supervision:
             if notification is not None:
                 run.handle(listener, notification)
                 if run.tree.new:
-                    self._tell_guard()
+                    self._tell_guard(run)
         else:  # everybody under this filter has gone
             self._forget(listener.fileno())
             del self._listeners[listener.fileno()]
@@ -148,12 +152,12 @@ class Supervision:
             if self._waiting is not None and not self._listeners:
                 self._reply_to_wait()
 
-    def _tell_guard(self) -> None:
+    def _tell_guard(self, run: Run) -> None:
         """Name new processes to whoever kills them when this process is killed."""
-        assert self._run is not None
-        new, self._run.tree.new = self._run.tree.new, []
+        new, run.tree.new = run.tree.new, []
         text = "".join(f"{process.pid} {process.started}\n" for process in new)
-        os.write(self._guard, text.encode())
+        with contextlib.suppress(BrokenPipeError):  # nobody is there; the end of the control connection follows
+            os.write(self._guard, text.encode())
 
     # --- the other side ----------------------------------------------------------------------------------------------
 
@@ -175,9 +179,10 @@ class Supervision:
         address: bytes = self._door.getsockname()
         return address[1:].decode()
 
-    def _ask(self) -> Any:
+    def _ask(self, what: str) -> object:
         assert self._run is not None
-        return self._run.recording(), self._run.reached(), self._run.heard
+        answers: dict[str, Callable[[], object]] = {"recording": self._run.recording, "reached": self._run.reached}
+        return self._run.heard if what == "heard" else answers[what]()
 
     def _wait(self, seconds: float) -> bool | None:
         if not self._listeners:
@@ -200,11 +205,16 @@ class Supervision:
 
     def _end_tree(self) -> None:
         """Kill what is left, and hear what it still says until all of it has gone."""
+        deadline = time.monotonic() + _DEATH_SECONDS
         while self._run is not None and self._listeners:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"supervised processes would not die: {self._run.tree.living()}")
             kill_all((process.pid, process.started) for process in self._run.tree.living())
             for descriptor, what in self._poll.poll(_KILL_AGAIN_SECONDS * 1000):
                 if descriptor in self._listeners:
                     self._ready[descriptor](what)
+        if self._run is not None:
+            self._run.close()
 
 
 def kill_all(processes: Any) -> None:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_ocap.processes import OURS
 from pytest_ocap.sweeps.means import MeansError
 from pytest_ocap.sweeps.supervision import kill_all, receive, send
 
@@ -94,6 +95,7 @@ class Supervisor:
             return
         self._control.close()
         self._process.wait()
+        OURS.discard(self._process.pid)
         self._thread.join()
         self._stderr.close()
         self._process = None
@@ -123,6 +125,7 @@ class Supervisor:
             start_new_session=True,  # what is sent to this process's group is not for the supervisor
             cwd="/",
         )
+        OURS.add(self._process.pid)
         theirs.close()
         os.close(guard)
         self._thread = threading.Thread(target=_guard, args=(named,), name="supervisor's guard", daemon=True)
@@ -151,17 +154,17 @@ class SupervisedSession:
 
     def recording(self) -> Recording:
         """Give what has been recorded so far."""
-        recording: Recording = self._supervisor.ask("ask")[0]
+        recording: Recording = self._supervisor.ask("ask", "recording")
         return recording
 
     def reached(self) -> Reached:
         """Say which faults have fired so far."""
-        reached: Reached = self._supervisor.ask("ask")[1]
+        reached: Reached = self._supervisor.ask("ask", "reached")
         return reached
 
     def heard(self) -> int:
         """Say how many calls have been looked at so far, those that did not touch the home included."""
-        return int(self._supervisor.ask("ask")[2])
+        return int(self._supervisor.ask("ask", "heard"))
 
 
 def _guard(named: int) -> None:

@@ -7,11 +7,12 @@ Invariant: only reads, and borrows descriptors; nothing here changes the process
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import struct
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_ocap.sweeps.notify import libc
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 PAGE = resource.getpagesize()
 PATH_MAX = 4096
+LARGEST = 1 << 30
+"""The most that is read of a process's memory at once, in bytes."""
+
 _PIDFD_GETFD = 438  # pidfd_getfd, the same number on every architecture (it is younger than the common table)
 
 
@@ -40,7 +44,10 @@ libc.process_vm_readv.restype = ctypes.c_ssize_t
 
 def failure() -> OSError:
     """Make the error of the C library's last call."""
-    number = ctypes.get_errno()
+    return _error(ctypes.get_errno())
+
+
+def _error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
@@ -48,6 +55,8 @@ def read(thread: int, address: int, length: int) -> bytes:
     """Read a process's memory; what lies behind its end is left out."""
     if length == 0:
         return b""
+    if length > LARGEST:
+        raise _error(errno.ENOMEM)
     buffer = ctypes.create_string_buffer(length)
     here = _Span(ctypes.addressof(buffer), length)
     there = _Span(address, length)
@@ -55,6 +64,14 @@ def read(thread: int, address: int, length: int) -> bytes:
     if count < 0:
         raise failure()
     return buffer.raw[:count]
+
+
+def read_struct(thread: int, address: int, layout: struct.Struct) -> tuple[Any, ...]:
+    """Read a structure, whole."""
+    raw = read(thread, address, layout.size)
+    if len(raw) < layout.size:
+        raise _error(errno.EFAULT)
+    return layout.unpack(raw)
 
 
 def read_path(thread: int, address: int) -> str:
@@ -67,20 +84,20 @@ def read_path(thread: int, address: int) -> str:
             return os.fsdecode(found + chunk[:end])
         found += chunk
         address += len(chunk)
-    raise OSError(36, os.strerror(36))  # ENAMETOOLONG
+    raise _error(errno.ENAMETOOLONG)
 
 
 def read_vector(thread: int, address: int, count: int) -> list[tuple[int, int]]:
     """Read an array of ``struct iovec``: addresses and lengths."""
-    raw = read(thread, address, 16 * min(count, 1024))
-    return [(base, length) for base, length in struct.iter_unpack("=QQ", raw)]
+    raw = read_struct(thread, address, struct.Struct(f"={2 * min(count, 1024)}Q"))
+    return list(zip(raw[::2], raw[1::2], strict=True))
 
 
 def gather(thread: int, vector: list[tuple[int, int]]) -> bytes:
     """Read what a vector points to, whole; :class:`OSError` when a part of it cannot be read."""
     parts = [read(thread, base, length) for base, length in vector]
     if [len(part) for part in parts] != [length for _base, length in vector]:
-        raise OSError(14, os.strerror(14))  # EFAULT
+        raise _error(errno.EFAULT)
     return b"".join(parts)
 
 

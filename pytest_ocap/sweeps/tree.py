@@ -54,14 +54,14 @@ class Tree:
         if process is None:
             parent = self._processes.get(int(status["PPid"]))
             if parent is not None:
-                self._discover(parent)
+                self.discover(parent)
             process = self._processes.get(pid) or self._add(pid, f"?{pid}")
         self._threads[thread] = process
         return process
 
     def spawns(self, parent: Process) -> str:
         """A process is about to make a child; give the child's name."""
-        self._discover(parent)
+        self.discover(parent)
         parent.expected.clear()  # whoever was expected and is nowhere has lived and died unseen
         parent.children += 1
         name = f"{parent.name}.{parent.children}"
@@ -70,7 +70,7 @@ class Tree:
 
     def ends(self, process: Process) -> None:
         """A process is about to end: its children are named while it is known whose they are."""
-        self._discover(process)
+        self.discover(process)
         self._processes.pop(process.pid, None)
         self._threads = {thread: owner for thread, owner in self._threads.items() if owner is not process}
 
@@ -78,7 +78,8 @@ class Tree:
         """Give the processes that have not ended by themselves."""
         return list(self._processes.values())
 
-    def _discover(self, parent: Process) -> None:
+    def discover(self, parent: Process) -> None:
+        """Name a process's children while it is known whose they are."""
         if not parent.expected:
             return
         unknown = [pid for pid in children(parent.pid) if pid not in self._processes]

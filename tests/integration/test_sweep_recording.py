@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from recorded import Recorded, alone, home_in, python, record
+from watching import descriptors, eventually
 
+from pytest_ocap import processes
 from pytest_ocap.sweeps.calls import Kind
 from pytest_ocap.sweeps.means import Means
 from pytest_ocap.sweeps.supervisor import Supervisor
@@ -410,6 +412,58 @@ def test_a_supervised_program_sees_what_it_would_see_alone(supervisor: Superviso
     assert (done.status, done.output) == expected
     assert done.status == 0
     assert len(done.of(Kind.OPEN)) > 20
+
+
+def test_a_program_with_bad_pointers_gets_its_errors_and_breaks_nothing(
+    supervisor: Supervisor, short_tmp: Path
+) -> None:
+    program = """
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    file = os.open("f", os.O_CREAT | os.O_RDWR)
+    bad = ctypes.c_void_p(8)
+    server = socket.socket(socket.AF_UNIX)
+    for name, arguments in (
+        ("write", (file, bad, 10)),
+        ("write", (file, ctypes.create_string_buffer(16), ctypes.c_size_t(2**62))),
+        ("write", (file, bad, 0)),
+        ("writev", (file, bad, 2)),
+        ("writev", (file, bad, -1)),
+        ("open", (bad, os.O_CREAT | os.O_WRONLY, 0o600)),
+        ("rename", (b"f", bad)),
+        ("mkdir", (b"", 0o700)),
+        ("fcntl", (file, fcntl.F_SETLK, bad)),
+        ("bind", (server.fileno(), bad, 20)),
+        ("sendmsg", (server.fileno(), bad, 0)),
+        ("execve", (bad, bad, bad)),
+        ("syscall", (437, -100, b"g", bad, 24)),  # openat2
+        ("ftruncate", (file, ctypes.c_long(-1))),
+        ("pwrite", (file, b"x", 1, ctypes.c_long(-5))),
+    ):
+        print(name, getattr(libc, name)(*arguments) < 0, ctypes.get_errno())
+    print(os.fstat(file).st_size, os.listdir())
+    """
+    expected = alone(home_in(short_tmp, "alone"), program)
+    done = record(supervisor, home_in(short_tmp), program)
+    assert (done.status, done.output) == expected
+    assert done.status == 0
+    assert supervisor.pid is not None
+    kept = [
+        what for what in descriptors(supervisor.pid).values() if not what.startswith(("/dev/null", "pipe:", "/tmp/#"))
+    ]
+    assert sorted(what.split(":")[0] for what in kept) == ["socket", "socket"], "something is still open"
+
+
+def test_the_supervisor_is_no_user_of_the_home_it_supervises(supervisor: Supervisor, short_tmp: Path) -> None:
+    home = home_in(short_tmp)
+    busy = "while True: os.write(os.open('a', os.O_CREAT | os.O_WRONLY), b'x'); os.close(3)"
+    with supervisor.record(home, "w") as session:
+        process = subprocess.Popen([*session.prefix, *python(busy)], cwd=home, stdin=subprocess.DEVNULL)
+        eventually((home / "a").exists)
+        users = {user.pid for _ in range(50) for user in processes.using(home)}
+        process.kill()
+        process.wait()
+    assert users == {process.pid}
 
 
 def test_a_program_with_other_rights_runs_as_it_would_alone_and_that_is_noted(
