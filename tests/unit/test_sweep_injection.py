@@ -1,4 +1,5 @@
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +43,10 @@ def test_every_fault_of_a_kind_can_strike_it_and_no_transient_error_lasts(kind: 
 def test_all_errors_that_sweeps_know_can_be_injected_somewhere() -> None:
     names = {errno.errorcode[number] for number in ERRORS}
     assert names == {"EIO", "ENOSPC", "EMFILE", "ENFILE", "EACCES", "EROFS", "EINTR", "EAGAIN"}
+
+
+def test_the_documentation_names_every_fault_and_every_kind_of_point() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    words = [*(how for how in How if how not in (How.ERRNO, How.SLOW)), *(errno.errorcode[number] for number in ERRORS)]
+    assert [word for word in (*words, *all_kinds()) if f"`{word}`" not in page] == []
+    assert "`slow=0.5`" in page
