@@ -41,6 +41,7 @@ DEFECTS: list[tuple[str, str, dict[str, Any], str]] = [
     ("refuses-when-degraded", "degraded_boot", {}, "new-launches"),
     ("unlinks-live", "stale_socket", {"kind": "live"}, "left-alone"),
     ("keeps-dead", "stale_socket", {"kind": "dead"}, "boots"),
+    ("trusts-pid", "pid_reuse", {}, "boots"),
 ]
 
 
