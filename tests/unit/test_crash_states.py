@@ -179,6 +179,19 @@ def test_an_fsync_that_failed_loses_what_a_later_one_pretends_to_have_written() 
     assert {b"", bytes(len(NEW)), NEW} <= {s.image().bytes_of("a") for s in promised}
 
 
+@pytest.mark.parametrize("model", list(Model))
+def test_an_fsync_that_failed_promises_nothing(model: Model) -> None:
+    w = Script()
+    w.open("a", create=True)
+    w.fsync_dir("")
+    w.write("a", 0, NEW)
+    w.fail_fsync("a")
+    w.accept(1)
+    w.send(1, b"failed\n")
+    last = [s for s in search(w, EMPTY_HOME, model) if s.exchange(model).sent]
+    assert {b"", NEW} <= {s.image().bytes_of("a") for s in last}
+
+
 def test_what_is_written_again_after_an_fsync_that_failed_is_durable_with_the_next() -> None:
     w = Script()
     w.open("a", create=True)
@@ -244,6 +257,19 @@ def test_a_write_that_comes_back_durable_can_be_torn_only_while_it_is_made() -> 
     assert torn.describe().startswith("cut during call 1 pwrite64(a); torn: write of 1024 bytes at 0 of a at 512")
     after = [s for s in states if s.possible[Model.STRICT][1].place == 2]
     assert {s.image().bytes_of("a") for s in after} == {b"n" * 2 * SECTOR}
+
+
+def test_a_write_that_comes_back_durable_does_not_make_others_so() -> None:
+    w = Script()
+    w.open("a")
+    w.write("a", 0, b"n" * SECTOR)
+    w.write("a", SECTOR, b"n" * SECTOR, durable=True)
+    w.chmod("a", 0o644)
+    old, new = b"o" * SECTOR, b"n" * SECTOR
+    states = search(w, home(a=old * 2))
+    for model in (Model.EXT4, Model.STRICT):
+        after = [s for s in states if s.possible[model][1].place == 3]
+        assert {s.image().bytes_of("a") for s in after} == {old + new, new + new}
 
 
 # --- calls that overlap, fail, or come back short -------------------------------------------------------------------
@@ -388,6 +414,26 @@ def test_the_bound_is_stated_with_what_it_leaves_out() -> None:
     assert f"{len(states) - 10} of the states were not tried" in states.words(tried=10)
     full = search(Script(), bound=Bound())
     assert (len(full), full.left_out) == (0, 0)
+
+
+def test_two_names_of_one_file_are_another_state_than_two_files_alike() -> None:
+    w = Script()
+    w.link("a", "b")
+    w.unlink("b")
+    w.open("b", create=True)
+    w.write("b", 0, OLD)
+    images = [s.image() for s in search(w, home(a=OLD))]
+    both = [i.entries["b"].first for i in images if "b" in i.entries and i.bytes_of("b") == OLD]
+    assert sorted(both, key=str) == [None, "a"]
+
+
+def test_which_of_two_files_alike_has_a_second_name_makes_a_difference() -> None:
+    w = Script()
+    w.link("a", "b")
+    w.unlink("b")
+    w.link("c", "b")
+    images = [s.image() for s in search(w, home(a=OLD, c=OLD))]
+    assert sorted(str(i.entries["b"].first) for i in images if "b" in i.entries) == ["a", "b"]
 
 
 @pytest.mark.parametrize("kind", ["socket", "link", "hard link", "fifo", "sparse"])
