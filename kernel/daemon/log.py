@@ -9,6 +9,7 @@ Invariants: a line is written whole by one ``write`` on a descriptor in append m
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -16,7 +17,7 @@ import stat
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kernel.errors import LogError, describe, to_record
 from kernel.timestamps import timestamp
@@ -252,7 +253,7 @@ def read_records(path: str, *, containing: bytes = b"") -> Iterator[dict[str, An
         containing: Only lines with these bytes are looked at, to be quick on a long log.
     """
     try:
-        file = open(path, "rb")  # noqa: SIM115 - closed by the with below; a missing log has no records
+        file = _open_to_read(path)
     except OSError:
         return
     with file:
@@ -260,6 +261,15 @@ def read_records(path: str, *, containing: bytes = b"") -> Iterator[dict[str, An
             record = parse_line(line) if containing in line else None
             if record is not None:
                 yield record
+
+
+def _open_to_read(path: str) -> BinaryIO:
+    """Open a log for reading; what is no regular file might be waited for, or read, without end (OSError)."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return os.fdopen(fd, "rb")
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:
@@ -276,7 +286,7 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
 def tail(path: str, count: int, *, max_bytes: int = 256 * 1024) -> list[str]:
     """Give the last lines of a log as text, oldest first, crash reports included."""
     try:
-        with open(path, "rb") as file:
+        with _open_to_read(path) as file:
             size = file.seek(0, os.SEEK_END)
             start = max(0, size - max_bytes)
             file.seek(start)

@@ -189,11 +189,13 @@ def translate(error: sqlite3.Error, path: str) -> StoreError:
             remedy="Make room on the disk and try again; nothing of the operation was kept.",
         )
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        holders = lock_holders(path)
         return StoreLockedError(
-            f"another process holds the store {path}: {detail}",
+            f"another process holds the store {path}: {_named(holders)}{detail}",
             path=path,
             sqlite=name,
-            remedy=f"Find it with 'fuser {path}' and end it.",
+            holders=holders,
+            remedy="End it, or wait for its end." if holders else f"Find it with 'fuser {path}' and end it.",
         )
     return StoreError(
         f"the store {path} failed: {detail}",
@@ -201,3 +203,28 @@ def translate(error: sqlite3.Error, path: str) -> StoreError:
         sqlite=name,
         remedy="Check the disk and the file's permissions.",
     )
+
+
+def lock_holders(path: str) -> list[int]:
+    """Give the pids of the other processes that hold a lock on the store, as far as the system tells (``/proc/locks``).
+
+    In a write-ahead log's mode the locks are on the file of shared memory
+    (https://sqlite.org/walformat.html#the_wal_index_file_format), in others on the database itself.
+    """
+    inodes = set()
+    for file in (path, f"{path}-shm"):
+        try:
+            inodes.add(str(os.stat(file).st_ino))
+        except OSError:
+            continue  # there is none: nobody holds it
+    try:
+        with open("/proc/locks", encoding="utf-8", errors="replace") as table:
+            lines = [line.split() for line in table]
+    except OSError:
+        return []
+    pids = {int(line[4]) for line in lines if line[1] == "POSIX" and line[5].rpartition(":")[2] in inodes}
+    return sorted(pid for pid in pids if pid not in (0, os.getpid()))
+
+
+def _named(holders: list[int]) -> str:
+    return f"pid {', '.join(map(str, holders))}; " if holders else ""

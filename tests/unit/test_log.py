@@ -235,3 +235,15 @@ def test_the_tail_is_the_last_lines_also_of_a_long_log(path: str) -> None:
     assert tail(path, 5, max_bytes=20) == ["line 998", "line 999"]
     assert tail(path, 0) == []
     assert tail(f"{path}.missing", 3) == []
+
+
+@pytest.mark.parametrize("kind", ["endless", "pipe", "directory"])
+def test_what_is_no_regular_file_is_no_log_to_read(path: str, kind: str) -> None:
+    if kind == "endless":
+        os.symlink("/dev/full", path)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        os.mkdir(path)
+    assert list(read_records(path)) == []
+    assert tail(path, 5) == []

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from kernel.errors import (
     StoreNewerError,
 )
 from kernel.store import BatchLostError, Store
+from kernel.store.opening import lock_holders, translate
 from kernel.store.schema import APPLICATION_ID, SCHEMA_VERSION
 
 
@@ -201,3 +205,33 @@ def test_what_was_not_committed_is_gone_after_closing(tmp_path: Path) -> None:
     store = Store.open(path)
     assert store.get_setting("key") is None
     store.close()
+
+
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE"])
+def test_a_store_that_another_process_holds_is_refused_with_its_pid(tmp_path: Path, statement: str) -> None:
+    path = str(tmp_path / "kernel.sqlite")
+    Store.open(path).close()
+    program = (
+        "import sqlite3, sys; store = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "for statement in sys.argv[2].split('; '): store.execute(statement)\n"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-I", "-c", program, path, statement]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        assert lock_holders(path) == [holder.pid]
+        told = translate(busy(path), path)
+        assert isinstance(told, StoreLockedError)
+        assert f"pid {holder.pid}" in told.message
+        assert told.data["holders"] == [holder.pid]
+        holder.kill()
+    assert lock_holders(path) == []
+
+
+def busy(path: str) -> sqlite3.OperationalError:
+    """Give what SQLite says to a second writer."""
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as store:
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            store.execute("BEGIN IMMEDIATE")
+        return caught.value
