@@ -13,16 +13,21 @@ from pytest_ocap.scenarios.clock_step import ClockStep
 from pytest_ocap.scenarios.concurrent_start import ConcurrentStart
 from pytest_ocap.scenarios.crashed_init import CrashedInit
 from pytest_ocap.scenarios.degraded_boot import DegradedBoot
+from pytest_ocap.scenarios.full_disk import FullDisk
 from pytest_ocap.scenarios.io_channel_conflict import IoChannelConflict
 from pytest_ocap.scenarios.kill_at_stop import KillAtStop
 from pytest_ocap.scenarios.legible_fatal import FatalStart
+from pytest_ocap.scenarios.log_unwritable import LogUnwritable
 from pytest_ocap.scenarios.long_socket_path import LongSocketPath
 from pytest_ocap.scenarios.missing_bundle import MissingBundle
 from pytest_ocap.scenarios.orphaned_worker import OrphanedWorker
 from pytest_ocap.scenarios.pid_reuse import PidReuse
+from pytest_ocap.scenarios.read_only_home import ReadOnlyHome
 from pytest_ocap.scenarios.ready_then_dies import ReadyThenDies
 from pytest_ocap.scenarios.slow_init import SlowInit
 from pytest_ocap.scenarios.stale_socket import StaleSocket
+from pytest_ocap.scenarios.store_locked import StoreLocked
+from pytest_ocap.scenarios.version_skew import SkewedVersion
 
 if TYPE_CHECKING:
     from pytest_ocap.arranging import Arrangement
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 ARRANGEMENTS: dict[str, type[Arrangement]] = {
     arrangement.marker: arrangement
     for arrangement in (
+        FullDisk,
         ClockStep,
         IoChannelConflict,
         MissingBundle,
@@ -44,6 +50,10 @@ ARRANGEMENTS: dict[str, type[Arrangement]] = {
         SlowInit,
         ConcurrentStart,
         LongSocketPath,
+        SkewedVersion,
+        StoreLocked,
+        LogUnwritable,
+        ReadOnlyHome,
         FatalStart,
     )
 }

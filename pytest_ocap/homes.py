@@ -15,7 +15,7 @@ import types
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_ocap import processes
+from pytest_ocap import mounts, processes
 from pytest_ocap.reaper import Reaper
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ FAKES = (
 
 
 def remove_tree(root: Path) -> None:
-    """Remove a tree, with what a fault made inaccessible in it."""
+    """Remove a tree, with what a fault made inaccessible in it, or mounted there."""
+    mounts.unmount_below(root)
     for path, folders, _ in os.walk(root):
         for name in folders:
             folder = os.path.join(path, name)

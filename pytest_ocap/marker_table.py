@@ -146,6 +146,31 @@ MARKERS: dict[str, Marker] = {
             (Parameter("kind", "other", ("other", "look-alike")),),
         ),
         Marker(
+            "store_locked",
+            "a store that another process holds, in a transaction of its own",
+            (Parameter("how", "exclusive", ("exclusive", "immediate", "shared")),),
+        ),
+        Marker(
+            "full_disk",
+            "a home on a disk that is full when the daemon starts, launches a subcluster, or takes a message",
+            (Parameter("when", "start", ("start", "launch", "message")),),
+        ),
+        Marker(
+            "read_only_home",
+            "a home that cannot be written, or its store, or the file system on which it lies",
+            (Parameter("what", "home", ("home", "store", "file-system")),),
+        ),
+        Marker(
+            "log_unwritable",
+            "a log that cannot be written: a directory in its place, no space, no permission; or all of a sudden later",
+            (Parameter("how", "directory", ("directory", "full", "read-only", "later")),),
+        ),
+        Marker(
+            "version_skew",
+            "a store that says that the next version has written it, or the one before",
+            (Parameter("which", "newer", ("newer", "older")),),
+        ),
+        Marker(
             "io_channel_conflict",
             "one more subcluster, with an IO channel, and something else at the path of that channel",
             (Parameter("kind", "live", ("live", "file", "directory")),),

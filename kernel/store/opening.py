@@ -112,6 +112,13 @@ def open_connection(path: str) -> tuple[sqlite3.Connection, bool]:
         StoreError: One of its kinds, naming the path; a file that is refused is unchanged.
     """
     check_header(path)
+    # SQLite opens a file that it may not write as one to read: that must be found at start, not at the first message.
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise StoreError(
+            f"the store {path} cannot be written: permission denied, or its file system is read-only",
+            path=path,
+            remedy="Give the daemon's user permission to write the file and its directory.",
+        )
     try:
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:

@@ -13,10 +13,14 @@ import shutil
 import stat
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_ocap.driver import PLAIN, Setting
+from pytest_ocap.faults.permissions import unprivileged
 from pytest_ocap.verdict import UnsupportedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HUGE_BYTES = 8 * 1024**3
 """The size of a file that nobody should take for a bundle; sparse, so that it costs no disk."""
@@ -179,15 +183,10 @@ class Unreadable(BundleFault):
     @property
     def setting(self) -> Setting:
         """For root: without the capabilities that override permissions."""
-        if os.geteuid() != 0:
-            return PLAIN
-        wrapper = Path(__file__).with_name("unprivileged.py")
-        return Setting(prefix=(sys.executable, "-I", "-S", os.fspath(wrapper)))
+        return unprivileged()
 
     def put(self) -> None:
         """Make a copy that has no permissions."""
-        if os.geteuid() == 0 and sys.platform != "linux":
-            raise UnsupportedError("root reads every file on this platform: run as another user")
         shutil.copy2(self._kept, self.path)
         self.path.chmod(0)
 

@@ -5,6 +5,7 @@ Invariant: each function looks and records, and changes nothing but what a clien
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import socket
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     import psutil
 
-    from pytest_ocap.driver import KernelDriver, Listed, Subcluster
+    from pytest_ocap.driver import KernelDriver, Listed, Outcome, Subcluster
     from pytest_ocap.examination import Examination
     from pytest_ocap.logs import Line
 
@@ -50,6 +51,14 @@ UNTYPED = frozenset({"", "internal-error", "error", "unknown"})
 
 NOTHING_LEFT = "no process is left, no file of the home is locked, nobody listens on the socket, no pid file lies there"
 """What the check ``nothing-left`` requires (:func:`check_nothing_left`)."""
+
+SETTLED = {
+    "settles": "the start is ready and a ping is answered, or it fails by itself within 5 s",
+    "names-path": "a start that fails names the path concerned to its client",
+    "says-why": "a start that fails says to its client in words what is wrong there",
+    "no-masked-text": "no message is lost behind an object's name",
+}
+"""What the checks require that :func:`check_settled` makes."""
 
 DATABASE_LOCKED = re.compile(r"database (?:table )?is locked|SQLITE_BUSY", re.IGNORECASE)
 
@@ -96,6 +105,66 @@ def check_answers(
         examination.check(state, not lost, "\n".join(lost) or f"{names} went on where they were")
 
 
+def check_settled(
+    examination: Examination,
+    driver: KernelDriver,
+    home: Path,
+    outcome: Outcome,
+    path: Path,
+    why: re.Pattern[str],
+    *,
+    told_anyway: bool = False,
+    works: PersistedStore | None = None,
+) -> bool:
+    """Check that a start against an obstacle is ready or says why not; give whether it is ready.
+
+    Args:
+        examination: Records the checks.
+        driver: The daemon.
+        home: Its home.
+        outcome: How its start ended.
+        path: What has to be named.
+        why: What one of has to be said.
+        told_anyway: Whether both have to be said by a start that is ready, too.
+        works: A store whose first subcluster has to answer a message when the start is ready.
+    """
+    told = outcome.describe()
+    if outcome.ok:
+        ping = driver.ping(home, timeout=ANSWER_SECONDS)
+        message = _message(driver, works)
+        said = f"\nmessage: {message.describe()}" if message else ""
+        examination.check(
+            "settles", ping.ok and (message is None or message.ok), f"{told}\nping: {ping.describe()}{said}"
+        )
+    else:
+        quick = not outcome.timed_out and outcome.seconds <= fatal_seconds(driver)
+        examination.check("settles", quick, told)
+    excused = outcome.ok and not told_anyway
+    examination.check("names-path", excused or names_path(outcome.text, path), f"wanted: {path}\n{told}")
+    examination.check("says-why", excused or why.search(outcome.text) is not None, told)
+    examination.check("no-masked-text", outcome.ok or masked(outcome.text) is None, told)
+    return outcome.ok
+
+
+def _message(driver: KernelDriver, store: PersistedStore | None) -> Outcome | None:
+    """Send a message to a store's first subcluster, where that can be done."""
+    if store is None or not service_checks(driver):
+        return None
+    subcluster = store.subclusters[0]
+    outcome = driver.probe(store.home, subcluster, timeout=ANSWER_SECONDS)
+    if outcome.ok:
+        store.answers[subcluster.id] = store.answers.get(subcluster.id, 0) + 1
+    return outcome
+
+
+def check_starts_again(
+    examination: Examination, driver: KernelDriver, store: PersistedStore, name: str = "starts-when-mended"
+) -> None:
+    """Check that a start without the obstacle is ready, and that every subcluster goes on where it was."""
+    if examination.outcome(name, driver.start(store.home, timeout=driver.start_timeout), within=driver.start_timeout):
+        check_service(examination, driver, store)
+
+
 def service_checks(driver: KernelDriver) -> tuple[str, ...]:
     """Give the names of the checks that :func:`check_service` makes with this driver."""
     probes = has(driver, Capability.PROBE) and has(driver, Capability.LAUNCH)
@@ -134,6 +203,20 @@ def names_path(text: str, path: Path) -> bool:
     """Say whether a text names a path: itself, with its links resolved, or as a URL's part."""
     candidates = {os.fspath(path), os.path.realpath(path.parent) + os.sep + path.name, path.absolute().as_uri()}
     return any(candidate in text for candidate in candidates)
+
+
+def content(path: Path) -> str:
+    """Say what stands at a path: its kind, and for a file its digest."""
+    if path.is_dir():
+        return f"a directory of {sorted(entry.name for entry in path.iterdir())}"
+    return f"a file, {hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else "nothing"
+
+
+def store_path(driver: KernelDriver, home: Path) -> Path:
+    """Give where the store lies, of a driver that says that it has one."""
+    path = driver.store(home)
+    assert path is not None, "the driver claims a store, and does not say where it lies"
+    return path
 
 
 def masked(text: str) -> str | None:

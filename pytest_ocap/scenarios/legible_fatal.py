@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from pytest_ocap.arranging import Arrangement
@@ -13,6 +12,7 @@ from pytest_ocap.logs import LogMark
 from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
     check_nothing_left,
+    content,
     fatal_seconds,
     masked,
     masked_record,
@@ -91,7 +91,7 @@ def legible_fatal(
     fault = kind(driver, home)
     with examination.armed(fault):
         mark = LogMark(driver.log(fault.home) if logged else None)
-        before = _content(fault.path)
+        before = content(fault.path)
         outcome = driver.start(fault.home, timeout=driver.start_timeout)
         told = outcome.describe()
         fast = not outcome.ok and not outcome.timed_out and outcome.seconds <= fatal_seconds(driver)
@@ -103,7 +103,7 @@ def legible_fatal(
             _check_log(examination, fault, fatal, mark)
         lost = [what for what in (masked(outcome.text), *map(masked_record, fatal)) if what]
         examination.check("no-masked-text", not lost, f"{lost[0]}\n{told}" if lost else "every message says something")
-        examination.check("left-alone", _content(fault.path) == before, f"{fault.path} is what it was: {before}")
+        examination.check("left-alone", content(fault.path) == before, f"{fault.path} is what it was: {before}")
         check_nothing_left(examination, driver, home)
     examination.outcome("starts-when-mended", driver.start(home, timeout=driver.start_timeout))
 
@@ -112,10 +112,3 @@ def _check_log(examination: Examination, fault: StartFault, fatal: list[Line], m
     telling = [line for line in fatal if fault.words.search(line.text) and names_path(line.text, fault.path)]
     examination.check("log-names-cause", bool(telling), mark.tail())
     examination.check("one-fatal-record", len(fatal) == 1, f"{len(fatal)} fatal records\n{mark.tail()}")
-
-
-def _content(path: Path) -> str:
-    """Say what stands at a path: its kind, and for a file its digest."""
-    if path.is_dir():
-        return f"a directory of {sorted(entry.name for entry in path.iterdir())}"
-    return f"a file, {hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else "nothing"

@@ -38,6 +38,13 @@ DEFECTS: list[tuple[str, str, dict[str, Any], str]] = [
     ("silent-hang", "crashed_init", {"how": "hang"}, "says-what-to-do"),
     ("says-locked", "crashed_init", {"how": "hang"}, "not-database-is-locked"),
     ("unlinks-live", "stale_socket", {"kind": "live"}, "left-alone"),
+    ("loser-gives-up", "concurrent_start", {}, "all-served"),
+    ("trusts-pid", "pid_reuse", {}, "bystander-unharmed"),
+    ("all-is-damage", "store_locked", {}, "says-why"),
+    ("rollback-journal", "store_locked", {"how": "shared"}, "healthy-answer"),
+    ("dies-of-a-full-disk", "full_disk", {"when": "message"}, "daemon-lives"),
+    ("silent-without-log", "log_unwritable", {"how": "full"}, "says-why"),
+    ("takes-newer", "version_skew", {}, "newer-refused"),
 ]
 
 

@@ -13,12 +13,10 @@ import contextlib
 import fcntl
 import json
 import os
-import select
 import signal
 import socket
 import sqlite3
 import stat
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -29,7 +27,6 @@ FAILPOINT = os.environ.get("LITTLE_FAILPOINT", "")
 APPLICATION = 0x117713
 VERSION = 1
 LIMIT = 1 << 20
-LONGEST_SOCKET = 107
 
 
 class RefusedError(Exception):
@@ -59,6 +56,18 @@ def read_bundle(url: str) -> None:
         raise RefusedError("bundle-unreadable", f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise RefusedError("bundle-corrupt", f"{path} is not a bundle") from error
+
+
+def unusable(path: Path, error: sqlite3.Error) -> RefusedError:
+    """Say what is wrong with the store."""
+    if DEFECT != "all-is-damage":
+        if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return RefusedError("store-held", f"{path} is held by another process; find it with: fuser {path}")
+        if error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            return RefusedError("disk-full", f"there is no room on the disk for {path}: {error}")
+        if error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+            return RefusedError("store-unwritable", f"{path} may not be written: {error}")
+    return RefusedError("store-corrupt", f"{path} is damaged: {error}")
 
 
 class Daemon:
@@ -91,8 +100,19 @@ class Daemon:
             os.kill(os.getpid(), signal.SIGSTOP)
 
     def log(self, level: str, **fields: Any) -> None:
-        with (self.home / "log").open("a") as file:
+        with contextlib.suppress(OSError), (self.home / "log").open("a") as file:
             file.write(json.dumps({"level": level, **fields}) + "\n")
+
+    def log_problem(self) -> str | None:
+        """Say why the log cannot be written, or nothing."""
+        if DEFECT == "silent-without-log":
+            return None
+        path = self.home / "log"
+        try:
+            with path.open("a") as file:
+                return None if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else f"{path} is no regular file"
+        except OSError as error:
+            return f"{path} cannot be written: {error.strerror}"
 
     def lock(self) -> None:
         self.lock_file = (self.home / "lock").open("a")
@@ -112,13 +132,16 @@ class Daemon:
             tables = self.store.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
             if tables and application != APPLICATION:
                 raise RefusedError("store-foreign", f"{path} belongs to another application")
-            if version > VERSION:
-                raise RefusedError("store-newer", f"{path} was written by a newer version")
-            self.store.execute(f"PRAGMA application_id={APPLICATION}")
-            self.store.execute(f"PRAGMA user_version={VERSION}")
+            if version > VERSION and DEFECT != "takes-newer":
+                raise RefusedError("store-newer", f"{path} is of version {version}, newer than ours, {VERSION}")
+            if DEFECT != "rollback-journal":
+                self.store.execute("PRAGMA journal_mode=WAL")  # a reader disturbs no writer
+            if application != APPLICATION or version != VERSION:
+                self.store.execute(f"PRAGMA application_id={APPLICATION}")
+                self.store.execute(f"PRAGMA user_version={VERSION}")
             self.store.execute("CREATE TABLE IF NOT EXISTS sub (id INTEGER PRIMARY KEY, url TEXT, count INTEGER)")
         except sqlite3.Error as error:
-            raise RefusedError("store-corrupt", f"{path} is damaged: {error}") from error
+            raise unusable(path, error) from error
 
     def restore(self) -> None:
         for number, url in self.store.execute("SELECT id, url FROM sub").fetchall():
@@ -181,12 +204,15 @@ class Daemon:
                 else:
                     self.phase(name)
                     step()
+        except OSError as error:
+            self.give_up(
+                RefusedError("unwritable", f"{error.filename or self.home} cannot be written: {error.strerror}")
+            )
         except Exception as error:  # noqa: BLE001 (a fatal is told, whatever it is)
-            self.fatal(error)
-            if self.phase_now != "lock":  # the lock is ours, and so is the pid file
-                (self.home / "pid").unlink(missing_ok=True)
-            sys.exit(1)
-        self.tell(ready=True, degraded=[f"s{n} ({e})" for n, e in self.bad.items()])
+            self.give_up(error)
+        unlogged = self.log_problem()
+        degraded = [f"s{n} ({e})" for n, e in self.bad.items()]
+        self.tell(ready=True, degraded=degraded, unlogged=unlogged and f"; without a log: {unlogged}")
         os.close(self.status)
         try:
             self.serve()
@@ -194,14 +220,20 @@ class Daemon:
             for name in ("sock", "pid"):
                 (self.home / name).unlink(missing_ok=True)
 
+    def give_up(self, error: Exception) -> None:
+        self.fatal(error)
+        if self.phase_now != "lock":  # the lock is ours, and so is the pid file
+            with contextlib.suppress(OSError):
+                (self.home / "pid").unlink(missing_ok=True)
+        sys.exit(1)
+
     def fatal(self, error: Exception) -> None:
         text = repr(object()) if DEFECT == "object-name" else str(error)
         if DEFECT == "fatal-unlogged":
             sys.stderr.write(text)
         else:
             for _ in range(2 if DEFECT == "fatal-twice" else 1):
-                with contextlib.suppress(OSError):
-                    self.log("fatal", phase=self.phase_now, error=text)
+                self.log("fatal", phase=self.phase_now, error=text)
         if DEFECT == "times-out":
             time.sleep(60)
         self.tell(fatal=text, lost=isinstance(error, RefusedError) and error.code == "running")
@@ -218,6 +250,11 @@ class Daemon:
                 request = json.loads(line)
                 try:
                     answer: dict[str, Any] = {"result": self.answer(request["method"], request["params"])}
+                except sqlite3.Error as error:
+                    if DEFECT == "dies-of-a-full-disk":
+                        raise
+                    refused = unusable(self.home / "store.sqlite", error)
+                    answer = {"error": {"code": 1, "message": str(refused), "data": {"code": refused.code}}}
                 except RefusedError as error:
                     answer = {"error": {"code": 1, "message": str(error), "data": {"code": error.code}}}
                 with contextlib.suppress(BrokenPipeError):
@@ -257,139 +294,13 @@ class Daemon:
         self.store.execute("UPDATE sub SET count = count + 1 WHERE id=?", (number,))
 
 
-def holder(home: Path) -> int:
-    """Give the pid in the phase file, which a daemon that has just taken the lock may not have written yet."""
-    while True:
-        with contextlib.suppress(OSError, ValueError):
-            return int(json.loads((home / "phase").read_text())[0])
-        time.sleep(0.005)
-
-
-def alive(home: Path) -> int | None:
-    """Give the pid of the daemon that holds the lock, as the phase file names it."""
-    try:
-        with (home / "lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return holder(home)
-    except OSError:
-        return None
-    return None
-
-
-def answers(home: Path) -> bool:
-    """Say whether a daemon is ready: it answers on its socket."""
-    with contextlib.closing(socket.socket(socket.AF_UNIX)) as client:
-        client.settimeout(1)
-        try:
-            client.connect(str(home / "sock"))
-            client.sendall(b'{"method": "ping", "params": null}\n')
-            return b"pong" in client.recv(4096)
-        except OSError:
-            return False
-
-
-def start(home: Path, timeout: float) -> int:
-    if home.exists() and not home.is_dir():
-        sys.stderr.write(f"Error: {home} is not a directory" + "\n")
-        return 1
-    if len(os.fsencode(home / "sock")) > LONGEST_SOCKET:
-        sys.stderr.write(f"Error: the path {home / 'sock'} is too long: at most {LONGEST_SOCKET} bytes" + "\n")
-        return 1
-    if (home / "log").is_dir():
-        sys.stderr.write(f"Error: {home / 'log'} is a directory" + "\n")
-        return 1
-    if DEFECT == "refuses-stale-pid" and (home / "pid").exists() and alive(home) is None:
-        sys.stderr.write(f"Error: {home / 'pid'} is there; is a daemon running?" + "\n")
-        return 1
-    other = attend(home, timeout)
-    return spawn(home, timeout) if other is None else other
-
-
-def attend(home: Path, timeout: float) -> int | None:
-    """Wait for a daemon that is there, as long as its start gets on; give the exit status, or None without one."""
-    known = ""
-    deadline = time.monotonic()
-    while (pid := alive(home)) is not None:
-        if (text := (home / "phase").read_text()) != known:
-            known, deadline = text, time.monotonic() + timeout / 2
-        if DEFECT != "refuses-when-running" and answers(home):
-            sys.stdout.write(f"ready, as pid {pid} already was\n")
-            return 0
-        if time.monotonic() < deadline:
-            time.sleep(0.01)
-            continue
-        phase = json.loads((home / "phase").read_text())[1]
-        if DEFECT == "says-locked":
-            sys.stderr.write("Error: database is locked" + "\n")
-        elif DEFECT == "silent-hang":
-            sys.stderr.write("Error: timed out" + "\n")
-        else:
-            sys.stderr.write(f"Error: pid {pid} hangs in phase {phase}; stop it with: stop --force" + "\n")
-        return 5
-    return None
-
-
-def spawn(home: Path, timeout: float) -> int:
-    reader, writer = os.pipe()
-    home.mkdir(mode=0o700, exist_ok=True)
-    with (home / "stderr").open("w") as err:
-        subprocess.Popen(
-            [sys.executable, __file__, str(home), "serve"],
-            env={**os.environ, "LITTLE_STATUS": str(writer)},
-            pass_fds=[writer],
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=err,
-        )
-    os.close(writer)
-    said = b""
-    phase = "start"
-    while True:
-        if not select.select([reader], [], [], timeout)[0]:
-            sys.stderr.write(f"Error: pid {(home / 'pid').read_text()} hangs in phase {phase}; stop it by force" + "\n")
-            return 5
-        chunk = os.read(reader, 4096)
-        said += chunk
-        for line in said.decode().splitlines():
-            message = json.loads(line)
-            phase = message.get("phase", phase)
-            if message.get("ready"):
-                sys.stdout.write("ready" + "".join(f", quarantined: {what}" for what in message["degraded"]) + "\n")
-                return 0
-            if message.get("lost") and DEFECT != "loser-gives-up":
-                return start(home, timeout)
-            if "fatal" in message:
-                sys.stderr.write(f"Error: {message['fatal']} (phase {phase})" + "\n")
-                return 4
-        if not chunk:
-            sys.stderr.write(f"Error: the daemon died in phase {phase}" + "\n")
-            return 4
-
-
-def stop(home: Path, force: bool) -> int:
-    pid = alive(home)
-    if pid is None and force and (home / "pid").exists():
-        pid = int((home / "pid").read_text())
-    if pid is None and DEFECT == "trusts-pid" and (home / "pid").exists():
-        pid = int((home / "pid").read_text())
-    if pid is None:
-        sys.stdout.write("not running\n")
-        return 0
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL if force else signal.SIGTERM)
-    deadline = time.monotonic() + 5
-    while alive(home) is not None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return 0
-
-
 def main() -> int:
     home, verb = Path(sys.argv[1]), sys.argv[2]
     if verb == "serve":
         Daemon(home).run()
         return 0
+    from little_client import start, stop
+
     if verb == "start":
         return start(home, float(sys.argv[3]))
     return stop(home, "--force" in sys.argv)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import kernel
 from kernel.errors import (
     StoreCorruptError,
     StoreError,
@@ -23,6 +24,7 @@ from kernel.errors import (
 from kernel.store import BatchLostError, Store
 from kernel.store.opening import lock_holders, translate
 from kernel.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from pytest_ocap.faults.permissions import unprivileged
 
 
 def fingerprint(directory: Path) -> dict[str, str]:
@@ -235,3 +237,18 @@ def busy(path: str) -> sqlite3.OperationalError:
         with pytest.raises(sqlite3.OperationalError) as caught:
             store.execute("BEGIN IMMEDIATE")
         return caught.value
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="root cannot do without its privilege to write everything")
+def test_a_store_that_may_not_be_written_is_refused_when_it_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "kernel.sqlite"
+    Store.open(str(path)).close()
+    path.chmod(0o400)
+    program = (
+        "import sys; from kernel.errors import StoreError; from kernel.store import Store\n"
+        "try: Store.open(sys.argv[1])\n"
+        "except StoreError as error: print(error.message)"
+    )
+    command = [*unprivileged().prefix, sys.executable, "-c", program, str(path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(kernel.__file__).parents[1])
+    assert told.stdout.startswith(f"the store {path} cannot be written: ")

@@ -83,14 +83,19 @@ function readHolder(where) {
 
 function replaceFile(file, text) {
   const temporary = `${file}.${process.pid}.tmp`;
-  const descriptor = fs.openSync(temporary, "w", 0o600);
   try {
-    fs.writeSync(descriptor, text);
-    fs.fsyncSync(descriptor);
-  } finally {
-    fs.closeSync(descriptor);
+    const descriptor = fs.openSync(temporary, "w", 0o600);
+    try {
+      fs.writeFileSync(descriptor, text); // unlike writeSync it does not leave off half way
+      fs.fsyncSync(descriptor);
+    } finally {
+      fs.closeSync(descriptor);
+    }
+    fs.renameSync(temporary, file);
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw new Refusal("not-written", `${file} cannot be written: ${error.message}`, file);
   }
-  fs.renameSync(temporary, file);
   const directory = fs.openSync(path.dirname(file), "r");
   try {
     fs.fsyncSync(directory);
@@ -201,10 +206,19 @@ class Daemon {
     if (found.format !== FORMAT.format) throw new Refusal("store-foreign", `${file} is not a store of this daemon`, file);
     if (found.version > FORMAT.version) throw new Refusal("store-newer", `${file} was written by a newer version`, file);
     this.state = found.state;
+    this.saved = JSON.stringify(found.state);
   }
 
+  // What cannot be kept has not happened: the state is again what was kept last.
   save() {
-    replaceFile(this.where.store, JSON.stringify({ ...FORMAT, digest: digest(JSON.stringify(this.state)), state: this.state }));
+    const state = JSON.stringify(this.state);
+    try {
+      replaceFile(this.where.store, JSON.stringify({ ...FORMAT, digest: digest(state), state: this.state }));
+    } catch (error) {
+      if (this.saved) this.state = JSON.parse(this.saved);
+      throw error;
+    }
+    this.saved = state;
   }
 
   restore() {
