@@ -77,6 +77,10 @@ class Reading:
             for name in words.split()
         }
 
+    def reads(self) -> frozenset[str]:
+        """Give the names of the calls that it reads."""
+        return frozenset(self._handlers)
+
     def recording(self, lines: Sequence[Line]) -> tuple[Recording, list[Line]]:
         """Make the recording; the lines of its calls are given with it, in the same order."""
         calls: list[Call] = []

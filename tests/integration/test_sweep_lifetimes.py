@@ -152,6 +152,23 @@ def test_a_supervisor_serves_one_run_after_the_other(shared: Supervisor, short_t
         assert [call.number for call in done.recording.calls] == list(range(len(done.recording.calls)))
 
 
+def test_no_right_is_needed_beyond_those_of_any_user(shared: Supervisor, short_tmp: Path) -> None:
+    home = home_in(short_tmp)
+    program = """
+        import ctypes, os, pathlib, subprocess, sys
+        if len(sys.argv) == 1:
+            for capability in range(64):  # PR_CAPBSET_DROP; what was dropped is gone with the next program
+                ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
+            os.execv(sys.executable, [sys.executable, "-c", sys.orig_argv[2], "without"])
+        from pytest_ocap.sweeps.probing import strace_lacks, supervisor_lacks
+        assert "CapEff:\\t0000000000000000" in pathlib.Path("/proc/self/status").read_text()
+        print(supervisor_lacks(), strace_lacks())
+    """
+    words = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(words, cwd=home, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "None None\n", "")
+
+
 def test_a_supervisor_that_breaks_says_how(supervisor: Supervisor, short_tmp: Path) -> None:
     with pytest.raises(SupervisorLostError, match="KeyError: 'no such command'"):
         supervisor.ask("no such command")
