@@ -159,3 +159,32 @@ def test_a_lacking_capability_skips_at_collection_by_its_name(project: Project) 
     (missing,) = [entry for entry in report["scenarios"] if entry["id"] == "missing_bundle[delete]"]
     assert missing["verdict"] == "unsupported"
     assert missing["checks"][0]["detail"] == "driver 'little' lacks 'probe'"
+
+
+def test_what_markers_arrange_is_there_at_every_stage_and_can_be_asked_for(project: Project) -> None:
+    project.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.concurrent_start(callers=3)
+        @pytest.mark.missing_bundle(subclusters=2)
+        def test_around_the_start(ocap_daemon):
+            assert len(ocap_daemon.arranged("concurrent_start").calls) == 3
+            assert len(ocap_daemon.arranged("missing_bundle").missing) == 1
+            assert ocap_daemon.ping().ok
+
+        @pytest.mark.log_unwritable(how="later")
+        def test_after_the_start(ocap_daemon):
+            assert ocap_daemon.arranged("log_unwritable").fired()
+            assert ocap_daemon.ping().ok
+
+        @pytest.mark.pid_reuse
+        @pytest.mark.store_locked(how="shared")
+        def test_in_the_home(ocap_daemon):
+            assert ocap_daemon.outcome.ok
+            assert ocap_daemon.arranged("pid_reuse").bystander.harm() is None
+            assert ocap_daemon.arranged("store_locked").holder.harm() is None
+        """
+    )
+    result = project.run()
+    result.assert_outcomes(passed=3)

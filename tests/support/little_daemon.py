@@ -217,6 +217,7 @@ class Daemon:
         try:
             self.serve()
         finally:
+            self.store.close()  # while the lock is still ours: who takes it next finds a store at rest
             for name in ("sock", "pid"):
                 (self.home / name).unlink(missing_ok=True)
 
