@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,14 +65,22 @@ class Supervisor:
 
     @contextmanager
     def record(self, home: Path, workload: str, injections: Sequence[Injection] = ()) -> Iterator[SupervisedSession]:
-        """Record a run; see :class:`pytest_ocap.sweeps.means.Means`."""
+        """Record a run; see :class:`pytest_ocap.sweeps.means.Means`.
+
+        Raises:
+            SupervisorLostError: The supervisor died meanwhile.  The next run gets a new one.
+        """
+        if self._process is not None and self.pid is None:
+            self.close()
         settings = {"workload": workload, "injections": tuple(injections), "reads": self._reads}
         door = self.ask("begin", os.path.realpath(home), settings)
         try:
             yield SupervisedSession(self, door)
-        finally:
-            if self.pid is not None:
+        except BaseException:
+            with suppress(SupervisorLostError):
                 self.ask("end")
+            raise
+        self.ask("end")
 
     @property
     def pid(self) -> int | None:

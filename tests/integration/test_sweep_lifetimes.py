@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -93,30 +93,45 @@ def test_a_daemon_is_followed_after_its_client_has_ended_and_killed_at_the_end(m
     eventually(lambda: not any(alive(pid) for pid in pids), "the daemon outlived its recording")
 
 
+def lose(supervisor: Supervisor, home: Path, start: Callable[[tuple[str, ...]], list[int]]) -> None:
+    """Record what ``start`` starts, kill the supervisor, and wait until nothing of it is left."""
+    with supervisor.record(home, "w") as session:
+        pids = start(session.prefix)
+        assert all(alive(pid) for pid in pids)
+        assert supervisor.pid is not None
+        os.kill(supervisor.pid, signal.SIGKILL)
+        eventually(lambda: not any(alive(pid) for pid in pids), "the tree outlived its supervisor")
+
+
 def test_when_the_supervisor_is_killed_nothing_that_it_supervised_is_left(
     supervisor: Supervisor, short_tmp: Path
 ) -> None:
     home = home_in(short_tmp)
-    with supervisor.record(home, "w") as session:
-        pids = start_daemon(session.prefix, home)
-        assert supervisor.pid is not None
-        os.kill(supervisor.pid, signal.SIGKILL)
-        eventually(lambda: not any(alive(pid) for pid in pids), "the tree outlived its supervisor")
-        with pytest.raises(SupervisorLostError, match="signal 9"):
-            session.recording()
+    with pytest.raises(SupervisorLostError, match="signal 9"):
+        lose(supervisor, home, lambda prefix: start_daemon(prefix, home))
 
 
 def test_a_program_that_waits_for_an_answer_ends_when_the_supervisor_is_killed(
     supervisor: Supervisor, short_tmp: Path
 ) -> None:
     home = home_in(short_tmp)
-    with supervisor.record(home, "w") as session:
-        busy = "while True: os.write(os.open('a', os.O_CREAT | os.O_WRONLY), b'x')"
-        process = subprocess.Popen([*session.prefix, *python(busy)], cwd=home, stderr=subprocess.DEVNULL)
+    busy = python("while True: os.write(os.open('a', os.O_CREAT | os.O_WRONLY), b'x'); os.close(3)")
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(prefix: tuple[str, ...]) -> list[int]:
+        started.append(subprocess.Popen([*prefix, *busy], cwd=home, stderr=subprocess.DEVNULL))
         eventually((home / "a").exists)
-        assert supervisor.pid is not None
-        os.kill(supervisor.pid, signal.SIGKILL)
-        assert process.wait(PATIENCE) != 0
+        return [started[0].pid]
+
+    with pytest.raises(SupervisorLostError):
+        lose(supervisor, home, start)
+    assert started[0].wait(PATIENCE) != 0
+
+
+def test_after_a_supervisor_was_killed_the_next_run_has_a_new_one(supervisor: Supervisor, short_tmp: Path) -> None:
+    with pytest.raises(SupervisorLostError):
+        lose(supervisor, home_in(short_tmp, "one"), lambda _prefix: [])
+    assert record(supervisor, home_in(short_tmp, "two"), "os.mkdir('d')").points() == ["w:mkdir:d#1"]
 
 
 def test_when_the_caller_is_killed_nothing_that_it_supervised_is_left(shared: Supervisor, short_tmp: Path) -> None:
