@@ -125,7 +125,9 @@ class OrphanedWorkers(DaemonDeath):
     def fired(self) -> str | None:
         """Say whose workers are whose orphans."""
         died = super().fired()
-        return f"{died}, and had started pid {', '.join(str(w.pid) for w in self.workers)}" if self.workers else None
+        if died is None or not self.workers:
+            return None
+        return f"{died}, and had started pid {', '.join(str(worker.pid) for worker in self.workers)}"
 
     def resume(self) -> None:
         """Let workers that stand still go on."""

@@ -39,6 +39,9 @@ LEAST_PAUSES = 3
 OVERSLEPT_SECONDS = 0.2
 """A pause that was longer has been more than slowness, since the harness did not get the processor either."""
 
+STAND_SECONDS = 0.5
+"""How long a process may take to be stopped; on a busy machine it has to be given the processor for that, too."""
+
 SETTLE_SECONDS = 5.0
 """How long it may take until a start has processes to slow down."""
 
@@ -53,6 +56,7 @@ class SlowStart:
         self.longest = 0.0
         self._start = start
         self._seconds = seconds
+        self._undone = False
         self._clock = Clock()
         self._started = StartedProcesses(home)
         self._outcome: Outcome | None = None
@@ -92,7 +96,7 @@ class SlowStart:
 
     def undo(self) -> None:
         """Let the start go on at full speed, and wait for its client."""
-        self._seconds = 0.0
+        self._undone = True
         for thread in (self._slowing, self._client):
             if thread.ident is not None:
                 thread.join()
@@ -101,20 +105,21 @@ class SlowStart:
         self._outcome = self._start()
 
     def _slow_down(self) -> None:
-        began = self._clock.now()
-        while self._client.is_alive() and self._clock.now() - began < self._seconds:
+        until: float | None = None  # counted from the first process on: before that there is nothing to slow down
+        while self._client.is_alive() and not self._undone and (until is None or self._clock.now() < until):
             self._started.look()
             crew = self._started.living()
             if crew:
+                until = until or self._clock.now() + self._seconds
                 self._pause(crew)
             self._clock.sleep(SLICE_SECONDS if crew else LOOK_SECONDS)
 
     def _pause(self, crew: list[psutil.Process]) -> None:
-        began = self._clock.now()
         try:
             _signal(crew, signal.SIGSTOP)
+            stood = self._clock.wait_until(lambda: any(map(processes.stopped, crew)), STAND_SECONDS, every=0.001)
+            began = self._clock.now()
             self._clock.sleep(PAUSE_SECONDS)
-            stood = any(processes.stopped(process) for process in crew)
         finally:
             _signal(crew, signal.SIGCONT)
         self.pauses += stood

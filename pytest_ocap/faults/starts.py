@@ -42,14 +42,18 @@ class StartedProcesses:
         """Take in what is new."""
         import psutil
 
+        adopting = self._home in ADOPTERS.values()
         for pid in _pids() - self._known:
             try:
                 process = psutil.Process(pid)
                 if pid in RUNNING or process.ppid() == os.getpid():
                     continue  # the client, or not (yet) somebody that we know
-                if process.environ().get(processes.TOKEN) == self._home or self._adopted(process):
+                environment = process.environ()
+                if environment.get(processes.TOKEN) == self._home or (adopting and self._adopted(process)):
                     self.seen[pid] = process
                     self._known.add(pid)
+                elif environment and not adopting:
+                    self._known.add(pid)  # a stranger, of whom there may be many: it never gets our mark any more
             except (psutil.Error, OSError):
                 continue
 
