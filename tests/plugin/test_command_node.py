@@ -42,6 +42,11 @@ DEFECTS: list[tuple[str, str, dict[str, Any], str]] = [
     ("unlinks-live", "stale_socket", {"kind": "live"}, "left-alone"),
     ("keeps-dead", "stale_socket", {"kind": "dead"}, "boots"),
     ("trusts-pid", "pid_reuse", {}, "boots"),
+    ("limit-unnamed", "long_socket_path", {"length": "too-long"}, "names-limit"),
+    ("distrusts-clock", "clock_step", {}, "starts-in-the-past"),
+    ("saves-late", "kill_at_stop", {"when": "closed"}, "state-kept"),
+    ("trusts-pid-file", "ready_then_dies", {}, "restarts"),
+    ("impatient", "slow_init", {}, "never-called-hung"),
 ]
 
 

@@ -215,6 +215,11 @@ def lifecycle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("legible_fatal", {"cause": "home-is-file"}),
         ("stale_socket", {"kind": "live"}),
         ("stale_socket", {"kind": "dead"}),
+        ("long_socket_path", {}),
+        ("long_socket_path", {"length": "too-long"}),
+        ("clock_step", {}),
+        ("kill_at_stop", {}),
+        ("ready_then_dies", {"how": "crash"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
 )

@@ -33,6 +33,11 @@ export const DEFECTS = {
   "unlinks-live": "whatever stands at the socket's place is removed, a live listener too",
   "keeps-dead": "a dead socket at that place keeps the daemon from starting",
   "trusts-pid": "whatever process has the pid of the last daemon is taken for a daemon",
+  "limit-unnamed": "of a socket's path that is too long the limit is not told",
+  "distrusts-clock": "a store that was written in the future is refused",
+  "saves-late": "counters are written down when the daemon has stopped, after everything else",
+  "trusts-pid-file": "a pid file keeps every other daemon from starting",
+  "impatient": "a start that is slow is given up, and said to hang",
 };
 
 const DEFECT = process.env.CARELESS ?? "";
@@ -196,6 +201,9 @@ class Daemon {
       if (error.code === "ENOENT") return this.save();
       throw new Refusal("store-unusable", `the store ${file} cannot be read: ${error.message}`, file);
     }
+    if (DEFECT === "distrusts-clock" && fs.statSync(file).mtimeMs > Date.now() + 60_000) {
+      throw new Refusal("store-future", `the store ${file} was written in the future`, file);
+    }
     let found;
     try {
       found = JSON.parse(text);
@@ -242,7 +250,8 @@ class Daemon {
   async listen() {
     const file = this.where.socket;
     if (Buffer.byteLength(file) > MOST_SOCKET_BYTES) {
-      throw new Refusal("socket-path", `the socket's path ${file} is too long: at most ${MOST_SOCKET_BYTES} bytes`, file);
+      const limit = DEFECT === "limit-unnamed" ? "" : `: at most ${MOST_SOCKET_BYTES} bytes`;
+      throw new Refusal("socket-path", `the socket's path ${file} is too long${limit}`, file);
     }
     if (DEFECT === "unlinks-live") fs.rmSync(file, { force: true, recursive: true });
     else if (DEFECT !== "keeps-dead") await clearSocket(file);
@@ -301,7 +310,8 @@ class Daemon {
     for (const file of [...(mine ? [this.where.pid, this.where.lock] : []), ...(listening ? [this.where.socket] : [])]) {
       fs.rmSync(file, { force: true });
     }
-    process.exit(status);
+    if (DEFECT === "saves-late" && status === 0) setTimeout(() => { this.save(); process.exit(0); }, 200);
+    else process.exit(status);
   }
 
   serve(connection) {
@@ -352,7 +362,7 @@ class Daemon {
       const error = this.bad.get(id);
       if (error) throw new Refusal(error.code, `${id} is set aside: ${error.message}`, error.where);
       subcluster.count += 1;
-      this.save();
+      if (DEFECT !== "saves-late") this.save();
       return { count: subcluster.count };
     },
     shutdown: () => {
@@ -453,6 +463,8 @@ function hangs(holder, seconds) {
 async function start(home, seconds) {
   const where = places(home);
   if (fs.existsSync(home) && !fs.statSync(home).isDirectory()) return fail(6, `the home ${home} is not a directory`);
+  if (DEFECT === "trusts-pid-file" && fs.existsSync(where.pid)) return fail(6, `a daemon runs, says ${where.pid}`);
+  if (DEFECT === "impatient" && fs.existsSync(where.store)) seconds = 0.4;
   const deadline = Date.now() + seconds * 1000;
   for (let holder; (holder = readHolder(where)); ) {
     if (holder.phase === "ready" && (await ask(where, "ping", Math.max(0.1, (deadline - Date.now()) / 1000)))) {
