@@ -118,3 +118,16 @@ def filter_program(without: frozenset[str] = frozenset()) -> bytes:
         program.export_bpf(file)
         file.seek(0)
         return file.read()
+
+
+def record_lock(command: int, kind: int, start: int, length: int) -> str:
+    """Say in words what a lock of fcntl asks for."""
+    words = {fcntl.F_RDLCK: "shared", fcntl.F_WRLCK: "exclusive", fcntl.F_UNLCK: "release"}
+    return f"{LOCKING[command]}: {words.get(kind, kind)} {start}+{length}"
+
+
+def file_lock(operation: int) -> str:
+    """Say in words what flock asks for."""
+    words = {fcntl.LOCK_SH: "shared", fcntl.LOCK_EX: "exclusive", fcntl.LOCK_UN: "release"}
+    waiting = "" if operation & fcntl.LOCK_NB else ", waiting"
+    return f"flock{waiting}: {words.get(operation & ~fcntl.LOCK_NB, operation)}"

@@ -14,7 +14,7 @@ import stat
 import struct
 from typing import TYPE_CHECKING
 
-from pytest_ocap.sweeps import tracee
+from pytest_ocap.sweeps import abi, tracee
 from pytest_ocap.sweeps.abi import AT_FDCWD, FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, O_TMPFILE, WRITES
 from pytest_ocap.sweeps.calls import Kind
 from pytest_ocap.sweeps.notify import libc
@@ -317,10 +317,10 @@ def locks(scene: Scene, event: Event) -> Draft | None:
     draft = Draft(Kind.LOCK, {"path": path, "fd": descriptor, "file": scene.files.of(found)})
     if event.name == "fcntl":
         kind, _whence, start, length = tracee.read_struct(event.thread, event.args[2], _FLOCK)
-        draft.fields["operation"] = record_lock(event.signed(1), kind, start, length)
+        draft.fields["operation"] = abi.record_lock(event.signed(1), kind, start, length)
         return draft
     operation = event.signed(1)
-    draft.fields["operation"] = file_lock(operation)
+    draft.fields["operation"] = abi.file_lock(operation)
     here = scene.borrow(event, descriptor)
 
     def perform() -> int:
@@ -334,18 +334,3 @@ def locks(scene: Scene, event: Event) -> Draft | None:
 
     draft.perform = perform
     return draft
-
-
-def record_lock(command: int, kind: int, start: int, length: int) -> str:
-    """Say in words what a lock of fcntl asks for."""
-    from pytest_ocap.sweeps.abi import LOCKING
-
-    words = {fcntl.F_RDLCK: "shared", fcntl.F_WRLCK: "exclusive", fcntl.F_UNLCK: "release"}
-    return f"{LOCKING[command]}: {words.get(kind, kind)} {start}+{length}"
-
-
-def file_lock(operation: int) -> str:
-    """Say in words what flock asks for."""
-    words = {fcntl.LOCK_SH: "shared", fcntl.LOCK_EX: "exclusive", fcntl.LOCK_UN: "release"}
-    waiting = "" if operation & fcntl.LOCK_NB else ", waiting"
-    return f"flock{waiting}: {words.get(operation & ~fcntl.LOCK_NB, operation)}"

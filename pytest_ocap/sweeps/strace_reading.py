@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,10 @@ from pytest_ocap.sweeps.abi import (
     O_TMPFILE,
     RENAME_EXCHANGE,
     WRITES,
+    file_lock,
+    record_lock,
 )
 from pytest_ocap.sweeps.calls import Call, Kind, Recording
-from pytest_ocap.sweeps.contents import file_lock, record_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 MEANS = "strace"
 _MAP_ANONYMOUS, _MAP_SHARED, _PROT_WRITE, _MS_SYNC = 0x20, 0x1, 0x2, 0x4
 _DUPLICATE = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
+_UNREAD = frozenset({"sendfile", "copy_file_range", "splice", "sendmmsg", "recvmmsg"})
+_IS_DESCRIPTOR = re.compile(r"\d+<")
 Found = dict[str, Any]
 
 
@@ -91,6 +95,8 @@ class Reading:
             self._follow(line, process)
             handler = self._handlers.get(line.name)
             found = None if handler is None else handler(line, process)
+            if line.name in _UNREAD:
+                self._note_unread(line)
             if found is None:
                 continue
             found.setdefault("result", line.result)
@@ -109,6 +115,13 @@ class Reading:
             )
             kept.append(line)
         return Recording(MEANS, tuple(calls), tuple(self._notes)), kept
+
+    def _note_unread(self, line: Line) -> None:
+        """Say of a call that is not understood that it had to do with the home."""
+        for word in line.args:
+            path = self._relative(notation.described(word)[1]) if _IS_DESCRIPTOR.match(word) else None
+            if path is not None:
+                self._notes[f"{line.name} on {path}: what it did was not seen"] = None
 
     # --- processes and paths -----------------------------------------------------------------------------------------
 

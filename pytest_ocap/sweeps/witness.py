@@ -1,8 +1,9 @@
 """Recording and injecting by strace: the witness against which the supervisor is checked.
 
-Invariant: it shares no code with the supervisor below the recording.  strace cannot be told of a point by name, only of
-"this thread's n-th call of that name"; so the witness injects where an earlier run of the same workload, without
-faults, has told it which that is, and looks afterwards whether the fault struck the point that was meant.
+Invariant: it shares nothing with the supervisor but the table of calls and the form of a recording.  strace cannot be
+told of a point by name, only of "this thread's n-th call of that name"; so the witness injects where an earlier run of
+the same workload, without faults, has told it which that is, and looks afterwards whether the fault struck the point
+that was meant.
 """
 
 from __future__ import annotations

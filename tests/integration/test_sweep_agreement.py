@@ -148,3 +148,17 @@ def test_they_agree_on_what_a_fault_did(supervisor: Supervisor, witness: Witness
         {path.name: path.read_bytes() for path in (short_tmp / name).iterdir()} for name in ("supervised", "witnessed")
     ]
     assert states[0] == states[1]
+
+
+def test_the_witness_says_what_it_does_not_read(witness: Witness, short_tmp: Path) -> None:
+    done = record(
+        witness,
+        home_in(short_tmp),
+        """
+        into = os.open("copy", os.O_CREAT | os.O_RDWR)
+        os.write(into, b"abc")
+        assert os.sendfile(os.open("more", os.O_CREAT | os.O_RDWR), into, 0, 3) == 3
+        """,
+    )
+    assert done.status == 0, done.output
+    assert "sendfile on more: what it did was not seen" in done.recording.notes

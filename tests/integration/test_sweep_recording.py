@@ -353,6 +353,81 @@ def test_a_conversation_over_the_home_s_socket_is_recorded(means: Means, short_t
     assert [call.channel for call in done.of(Kind.SEND)] == [ends[Kind.CONNECT], ends[Kind.ACCEPT]]
 
 
+def test_copies_within_the_kernel_are_recorded_with_what_they_write(supervisor: Supervisor, short_tmp: Path) -> None:
+    home = home_in(short_tmp)
+    (short_tmp / "source").write_bytes(b"0123456789")
+    done = record(
+        supervisor,
+        home,
+        """
+        source = os.open("../source", os.O_RDONLY)
+        into = os.open("copy", os.O_CREAT | os.O_RDWR)
+        os.write(into, b"ab")
+        assert os.sendfile(into, source, 1, 3) == 3
+        assert os.copy_file_range(source, into, 4, 2, 7) == 4
+        reading, writing = os.pipe()
+        os.write(writing, b"piped")
+        os.splice(reading, into, 5)
+        """,
+    )
+    assert done.status == 0, done.output
+    assert [(call.name, call.offset, call.data) for call in done.of(Kind.WRITE)] == [
+        ("write", 0, b"ab"),
+        ("sendfile", 2, b"123"),
+        ("copy_file_range", 7, b"2345"),
+        ("splice", None, None),
+    ]
+    assert (home / "copy").read_bytes() == b"ab123piped5"
+    assert done.recording.notes == ("splice from a pipe or a socket into copy: what it wrote was not seen",)
+
+
+def test_what_cannot_be_followed_is_noted(supervisor: Supervisor, short_tmp: Path) -> None:
+    done = record(
+        supervisor,
+        home_in(short_tmp),
+        """
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        ring = libc.syscall(425, 8, ctypes.create_string_buffer(128))  # io_uring_setup
+        print(ring, ctypes.get_errno())
+        server = socket.socket(socket.AF_UNIX)
+        server.bind("sock")
+        server.listen()
+        client = socket.socket(socket.AF_UNIX)
+        client.connect("sock")
+        socket.send_fds(client, [b"x"], [0])
+        """,
+    )
+    assert done.output == "-1 38\n"
+    assert done.recording.notes == (
+        "io_uring was refused (ENOSYS), since what is done through it cannot be seen",
+        "a message with ancillary data (a descriptor, say) on a connection of sock",
+    )
+    (sent,) = done.of(Kind.SEND)
+    assert (sent.data, sent.result) == (b"x", None)
+
+
+def test_a_flush_that_promises_nothing_is_no_sync(supervisor: Supervisor, short_tmp: Path) -> None:
+    done = record(
+        supervisor,
+        home_in(short_tmp),
+        """
+        import ctypes
+        file = os.open("m", os.O_CREAT | os.O_RDWR)
+        os.ftruncate(file, 4096)
+        ctypes.CDLL(None).sync_file_range(file, ctypes.c_int64(0), ctypes.c_int64(0), 2)
+        mapped = mmap.mmap(file, 4096)
+        mapped[0] = 1
+        mapped.flush()
+        """,
+    )
+    assert done.status == 0, done.output
+    assert [(call.kind, call.path, call.name) for call in done.of(Kind.FLUSH, Kind.SYNC)] == [
+        (Kind.FLUSH, "m", "sync_file_range"),
+        (Kind.SYNC, "m", "msync"),
+    ]
+
+
 TRANSPARENT = """
 def attempt(name, call):
     try:
