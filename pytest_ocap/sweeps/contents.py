@@ -319,18 +319,6 @@ def locks(scene: Scene, event: Event) -> Draft | None:
         kind, _whence, start, length = tracee.read_struct(event.thread, event.args[2], _FLOCK)
         draft.fields["operation"] = abi.record_lock(event.signed(1), kind, start, length)
         return draft
-    operation = event.signed(1)
-    draft.fields["operation"] = abi.file_lock(operation)
-    here = scene.borrow(event, descriptor)
-
-    def perform() -> int:
-        try:
-            fcntl.flock(here, operation | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if operation & fcntl.LOCK_NB:
-                raise
-            raise NotSeenError from None  # it waits, and only the kernel can let it
-        return 0
-
-    draft.perform = perform
+    # The process takes it itself: the system names as a lock's owner whoever made the call (/proc/locks).
+    draft.fields["operation"] = abi.file_lock(event.signed(1))
     return draft

@@ -455,6 +455,7 @@ attempt("too long", lambda: os.mkdir("x" * 300))
 os.mkfifo("fifo")
 attempt("nobody reads", lambda: os.open("fifo", os.O_WRONLY | os.O_NONBLOCK))
 fcntl.flock(3, fcntl.LOCK_EX)
+print("own lock", any(int(line.split()[4]) == os.getpid() for line in open("/proc/locks") if "FLOCK" in line))
 attempt("locked", lambda: fcntl.flock(os.open("f", os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB))
 child = os.fork()
 if child == 0:  # waits for the lock, and is interrupted
