@@ -5,7 +5,10 @@ Invariants: the lock is taken before anything else of the home is opened and hel
     text is written by one ``pwrite`` of a fixed size, so that a reader never sees a shorter text's end behind it.
 
 A reader has to take the lock for a moment (shared) to learn whether it is free.  A starting daemon that meets such a
-reader must not believe that another daemon runs: it goes on trying as long as the text names no living process.
+reader must not believe that another daemon runs: it goes on trying as long as nobody who holds it can be named.
+
+Between taking the lock and writing the text a daemon is named by no text, or by that of a dead one; should it stand
+still there, the system's own list of locks tells who it is.
 """
 
 from __future__ import annotations
@@ -18,7 +21,16 @@ import stat
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kernel.daemon.process import ProcessId, is_alive, monotonic, name_of, this_process
+from kernel.daemon.process import (
+    ProcessId,
+    began_monotonic,
+    command_of,
+    identify,
+    is_alive,
+    monotonic,
+    name_of,
+    this_process,
+)
 from kernel.errors import DaemonRunningError, LockError
 
 if TYPE_CHECKING:
@@ -103,7 +115,8 @@ class DaemonLock:
                 break
             os.close(fd)
             if not taken:
-                if info is not None and not info.ended_cleanly and is_alive(info.process):
+                info = _living(info) or _named_by_the_system(self.path)
+                if info is not None:
                     raise DaemonRunningError(
                         f"A daemon (pid {info.pid}, phase {info.phase}) already holds {self.path}.",
                         remedy=f"Use it, or run `ocap --home {os.path.dirname(self.path)} daemon stop` first.",
@@ -183,9 +196,48 @@ def inspect_lock(path: str) -> LockState:
         info = _read(fd)
         if _try_lock(fd, fcntl.LOCK_SH, path):
             return LockState(held=False, info=_read(fd))
-        return LockState(held=True, info=info)
+        return LockState(held=True, info=_living(info) or _named_by_the_system(path) or info)
     finally:
         os.close(fd)
+
+
+def _living(info: LockInfo | None) -> LockInfo | None:
+    """Give what a text says when it names a living holder."""
+    return info if info is not None and not info.ended_cleanly and is_alive(info.process) else None
+
+
+def _named_by_the_system(path: str) -> LockInfo | None:
+    """Give the daemon of this home that holds its lock and has not said so in the text (yet)."""
+    home = os.path.dirname(os.path.abspath(path))
+    for pid in _holders(path):
+        words = command_of(pid)
+        given = words[words.index("--home") + 1 :][:1] if "--home" in words else []
+        process = identify(pid)
+        if process is None or "kernel.daemon" not in words or not given or not _same_directory(given[0], home):
+            continue
+        began = began_monotonic(process)
+        since = time.time() - (monotonic() - began)
+        return LockInfo(process, "", "lock", since, began, None, home, None, None)
+    return None
+
+
+def _same_directory(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _holders(path: str) -> list[int]:
+    """Give the pids that the system names as holding the lock to themselves (``/proc/locks``)."""
+    try:
+        inode = os.stat(path).st_ino
+        with open("/proc/locks", encoding="utf-8", errors="replace") as file:
+            lines = [line.split() for line in file]
+    except OSError:
+        return []
+    exclusive = (line for line in lines if line[1] == "FLOCK" and line[3] == "WRITE")
+    return [int(line[4]) for line in exclusive if line[5].rpartition(":")[2] == str(inode) and int(line[4]) > 0]
 
 
 def hold_briefly(path: str) -> int | None:
@@ -202,15 +254,8 @@ def hold_briefly(path: str) -> int | None:
 
 
 def describe_holders(path: str) -> str:
-    """Name the processes that hold the lock, as far as the system tells (``/proc/locks``)."""
-    try:
-        inode = os.stat(path).st_ino
-        with open("/proc/locks", encoding="utf-8", errors="replace") as file:
-            lines = [line.split() for line in file]
-    except OSError:
-        return "a process that cannot be named"
-    pids = [int(line[4]) for line in lines if line[1] == "FLOCK" and line[5].rpartition(":")[2] == str(inode)]
-    holders = ", ".join(f"pid {pid} ({name_of(pid)})" for pid in pids if pid > 0)
+    """Name the processes that hold the lock, as far as the system tells."""
+    holders = ", ".join(f"pid {pid} ({name_of(pid)})" for pid in _holders(path))
     return holders or "a process that cannot be named"
 
 

@@ -118,6 +118,21 @@ def name_of(pid: int) -> str:
         return "unknown"
 
 
+def command_of(pid: int) -> list[str]:
+    """Give the words of a process's command line; none when there is no such process, or it is not told."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")
+    except OSError:
+        return []
+    return [os.fsdecode(word) for word in words[:-1]]
+
+
+def began_monotonic(process: ProcessId) -> float:
+    """Give when a process was created, in monotonic seconds since boot; now where there is no ``/proc``."""
+    return process.start_time / os.sysconf("SC_CLK_TCK") if process.start_time else monotonic()
+
+
 def send_signal(process: ProcessId, number: int) -> bool:
     """Signal that very process; give False when it is gone.
 

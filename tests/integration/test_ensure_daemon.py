@@ -378,3 +378,30 @@ def _descendants(pid: int) -> list[int]:
             if parent == pid:
                 found += [int(name), *_descendants(int(name))]
     return found
+
+
+def test_a_daemon_that_stands_still_before_its_lock_names_it_is_found_and_can_be_stopped(
+    home: Home, sabotage: Saboteur
+) -> None:
+    # The lock is taken, and the text that says by whom is not written: it is empty, or that of a daemon long gone.
+    ensure_daemon(home)
+    stop_daemon(home)
+    sabotage.before_import_of(
+        "kernel.daemon.lock",
+        """
+        import os, signal
+        write = os.pwrite
+        os.pwrite = lambda *what: (os.kill(os.getpid(), signal.SIGSTOP), write(*what))[1]
+        """,
+    )
+    with pytest.raises(DaemonHungError) as first:
+        ensure_daemon(home, timeout=5.0)
+    sabotage.undo()
+    pid = first.value.data["pid"]
+    with pytest.raises(DaemonHungError) as second:
+        ensure_daemon(home, timeout=5.0)
+    assert second.value.data["pid"] == pid
+    assert second.value.data["phase"] == "lock"
+    report = stop_daemon(home, force=True)
+    assert (report.pid, report.how) == (pid, "sigterm")
+    assert ensure_daemon(home).started
