@@ -55,6 +55,11 @@ class Case:
         """The case's name."""
         return f"{self.point}={self.fault}"
 
+    @property
+    def dealt_by(self) -> str:
+        """What says to which shard it belongs: its point; of a power cut, which has many states, its own name."""
+        return self.id if self.sweep == "powerloss" else self.point
+
 
 class Armed(Protocol):
     """A fault on its way into one run of a workload."""
@@ -116,9 +121,9 @@ class Injector(Protocol):
         ...
 
 
-def shard_of(point: str, shards: int) -> int:
-    """Say to which of so many shards a point belongs: by its name alone."""
-    return int.from_bytes(hashlib.sha256(point.encode()).digest()[:8], "big") % shards
+def shard_of(name: str, shards: int) -> int:
+    """Say to which of so many shards a name belongs."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % shards
 
 
 def most_telling_first(cases: Iterable[Case]) -> list[Case]:

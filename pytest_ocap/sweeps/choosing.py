@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ocap.driver import Capability, lacks
 from pytest_ocap.sweeps.moments import Moments
+from pytest_ocap.sweeps.powercuts import PowerCuts
 from pytest_ocap.sweeps.supervisor import Supervisor
 from pytest_ocap.sweeps.systemcalls import SystemCalls
 from pytest_ocap.verdict import UnsupportedError
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
     from pytest_ocap.driver import KernelDriver
     from pytest_ocap.sweeps.cases import Injector
+
+
+def cuts_for(means: str | None = None) -> PowerCuts | None:
+    """Give what cuts the power, where workloads can be recorded."""
+    supervisor = Supervisor()
+    return PowerCuts(supervisor) if means in (None, "seccomp") and supervisor.missing() is None else None
 
 
 def injector_for(driver: KernelDriver, means: str | None = None) -> Injector:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+FAULTED = ".faulted"
+"""Beside a home: what a fault had left in it, before anything was started again."""
+
+
 def names_in(home: Path) -> list[str]:
     """Give everything that lies in a home, by its path in it; directories end with a slash."""
     found = []

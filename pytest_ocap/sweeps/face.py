@@ -69,7 +69,7 @@ class Face:
         """Give this process's sweeper, which is made on first use."""
         config = self._config
         if sweeper_key not in config.stash:
-            from pytest_ocap.sweeps.choosing import injector_for
+            from pytest_ocap.sweeps.choosing import cuts_for, injector_for
             from pytest_ocap.sweeps.results import Results
             from pytest_ocap.sweeps.running import Allowance, Sweeper
             from pytest_ocap.sweeps.trial import Trials
@@ -77,7 +77,8 @@ class Face:
             driver = driver_of(config)
             worker: dict[str, Any] = getattr(config, "workerinput", {})
             injector = injector_for(driver, self.wishes.means)
-            trials = Trials(driver, session.homes_of(config), session.templates_of(config), injector)
+            homes, templates = session.homes_of(config), session.templates_of(config)
+            trials = Trials(driver, homes, templates, injector, cuts_for(self.wishes.means))
             budget, processes = self.wishes.budget, int(worker.get("workercount", 1))
             share = None if budget is None else budget * processes / max(1, self._items)
             config.stash[sweeper_key] = Sweeper(

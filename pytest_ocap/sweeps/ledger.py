@@ -117,21 +117,26 @@ class Ledger:
                     subclusters.append(known)
                     counts[known.id] = (0, 0)
                 unknown += operation.fate is Fate.UNKNOWN
-            elif operation.verb == "probe" and known is not None:
+            elif operation.verb == "probe" and known is not None and known.id in counts:
                 least, most = counts[known.id]
                 done, possible = operation.fate is Fate.DONE, operation.fate is not Fate.REFUSED
                 counts[known.id] = (least + done, most + possible)
         return Expectation(tuple(subclusters), counts, unknown, self.bad)
 
-    def before(self, moment: float) -> Ledger:
+    def before(self, moment: float, *, asked: float | None = None) -> Ledger:
         """Give what the clients knew at a moment of the harness's clock.
 
         What was still under way then has an unknown outcome; what began later was never asked for.
+
+        Args:
+            moment: The moment.
+            asked: The latest at which it can have been, when there is a doubt; the same when left out.
         """
+        asked = moment if asked is None else asked
         cut = [
             operation if operation.ended <= moment else replace(operation, outcome=None, fate=Fate.UNKNOWN)
             for operation in self.operations
-            if operation.began <= moment
+            if operation.began <= asked
         ]
         # A launch that was under way gave nobody an id; a probe is about a subcluster that was known before it.
         known = [

@@ -84,6 +84,10 @@ class PointError(Exception):
     """There is no such point."""
 
 
+ATTEMPTS = 4
+"""How often a workload is recorded at most when one point is looked for that a recording did not come by."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What one process knows of a workload: its cases, and the seconds of an unharmed run."""
@@ -162,7 +166,7 @@ class Sweeper:
 
     def close(self) -> None:
         """End what the injector has started for itself."""
-        self._trials.injector.close()
+        self._trials.close()
 
     def shard(self, name: str, number: int) -> Shard:
         """Run one shard of a workload.
@@ -175,6 +179,14 @@ class Sweeper:
         workload = WORKLOADS[name]
         plan = self._plan(workload)
         cases = self._chosen(plan, number)
+        for _ in range(ATTEMPTS - 1):
+            if cases or self._wishes.point is None:
+                break
+            self._plans.pop(name)  # another recording may come by it: daemons do not do the same each time
+            plan = self._plan(workload)
+            cases = self._chosen(plan, number)
+        if not cases and self._wishes.point is not None:
+            raise PointError(_unknown(self._wishes.point, plan))
         known = {} if self._wishes.results is None else self._results.known(name, self._wishes.kinds)
         over = [known[case.id] for case in cases if case.id in known]
         fresh = [case for case in cases if case.id not in known]
@@ -190,7 +202,7 @@ class Sweeper:
             self._trials.injector.name,
             self._trials.injector.points_are,
             tuple(dict.fromkeys(case.sweep for case in plan.cases)),
-            tuple(self._trials.injector.notes),
+            self._trials.notes(workload),
             len({case.point for case in cases}),
             len(cases),
             tuple(over + tried),
@@ -203,26 +215,16 @@ class Sweeper:
     def _plan(self, workload: Workload) -> Plan:
         if workload.name not in self._plans:
             floor = self._trials.unharmed(workload)
-            cases = [case for case in self._trials.cases(workload) if case.sweep in self._wishes.kinds]
+            cases = self._trials.cases(workload, self._wishes.kinds)
             self._plans[workload.name] = Plan(tuple(cases), floor)
         return self._plans[workload.name]
 
     def _chosen(self, plan: Plan, number: int) -> list[Case]:
         if self._wishes.point is None:
-            mine = [case for case in plan.cases if shard_of(case.point, self._wishes.shards) == number]
+            mine = [case for case in plan.cases if shard_of(case.dealt_by, self._wishes.shards) == number]
             return most_telling_first(mine)
         wanted = self._wishes.point
-        chosen = [case for case in plan.cases if wanted in (case.id, case.point)]
-        if not chosen:
-            import difflib
-
-            names = [case.id for case in plan.cases] + list(dict.fromkeys(case.point for case in plan.cases))
-            close = difflib.get_close_matches(wanted, names, n=3)
-            raise PointError(
-                f"--ocap-point: {wanted!r} is none of the {len(plan.cases)} cases of these kinds of faults"
-                + (f"; close to it: {', '.join(close)}" if close else "")
-            )
-        return chosen
+        return [case for case in plan.cases if wanted in (case.id, case.point)]
 
     def _attempt(self, workload: Workload, case: Case) -> Trial:
         """Try a case, and once more when it failed: to know whether it does so each time."""
@@ -239,3 +241,14 @@ class Sweeper:
         self._results.add(trial)
         self._told(trial)
         return trial
+
+
+def _unknown(wanted: str, plan: Plan) -> str:
+    import difflib
+
+    names = [case.id for case in plan.cases] + list(dict.fromkeys(case.point for case in plan.cases))
+    close = difflib.get_close_matches(wanted, names, n=3)
+    return (
+        f"--ocap-point: {wanted!r} is none of the {len(plan.cases)} cases of these kinds of faults, "
+        f"in {ATTEMPTS} recordings" + (f"; close to it: {', '.join(close)}" if close else "")
+    )

@@ -19,6 +19,7 @@ from pytest_ocap.persisted import ANSWER_SECONDS
 from pytest_ocap.recording import recorded
 from pytest_ocap.scenarios.crashed_init import PATIENCE_SECONDS
 from pytest_ocap.sweeps.cases import Case
+from pytest_ocap.sweeps.copies import FAULTED
 from pytest_ocap.sweeps.moments import Unharmed
 from pytest_ocap.sweeps.oracles import (
     ORACLES,
@@ -32,7 +33,7 @@ from pytest_ocap.sweeps.oracles import (
 from pytest_ocap.verdict import Finding, HarnessBrokenError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from pytest_ocap.driver import KernelDriver
@@ -40,11 +41,11 @@ if TYPE_CHECKING:
     from pytest_ocap.persisted import Templates
     from pytest_ocap.sweeps.cases import Armed, Injector
     from pytest_ocap.sweeps.ledger import Ledger
+    from pytest_ocap.sweeps.powercuts import PowerCuts
     from pytest_ocap.sweeps.workloads import Workload
     from pytest_ocap.verdict import Check
 
-FAULTED = ".faulted"
-"""Beside a home: what the fault had left in it, before anything was started again."""
+POWERLOSS = "powerloss"
 
 
 class Result(enum.StrEnum):
@@ -136,11 +137,20 @@ class Trials:
         homes: Where homes come from.
         templates: Where persisted stores come from.
         injector: Finds points and injects faults.
+        cuts: Cuts the power; None where nothing can be recorded.
     """
 
-    def __init__(self, driver: KernelDriver, homes: Homes, templates: Templates, injector: Injector) -> None:
+    def __init__(
+        self,
+        driver: KernelDriver,
+        homes: Homes,
+        templates: Templates,
+        injector: Injector,
+        cuts: PowerCuts | None = None,
+    ) -> None:
         self.driver = driver
         self.injector = injector
+        self.cuts = cuts
         self._homes = homes
         self._templates = templates
         self._normal: dict[str, Normal] = {}
@@ -171,20 +181,39 @@ class Trials:
             self._normal[workload.name] = normal_of(ledger.store.home)
         return Clock().now() - began
 
-    def cases(self, workload: Workload) -> list[Case]:
-        """Give the cases of a workload that the means can make.
+    def notes(self, workload: Workload) -> tuple[str, ...]:
+        """Say what could not be done or followed."""
+        cuts = () if self.cuts is None else self.cuts.notes(workload.name)
+        return (*self.injector.notes, *cuts)
+
+    def close(self) -> None:
+        """End what was started for the sake of injecting."""
+        if self.cuts is not None:
+            self.cuts.close()
+        self.injector.close()
+
+    def cases(self, workload: Workload, kinds: Iterable[str]) -> list[Case]:
+        """Give the cases of a workload that the means can make, of these kinds of faults.
 
         Raises:
             HarnessBrokenError: The workload does not come to its end unharmed.
         """
-        with workload.prepared(self.driver, self._homes, self._templates) as ledger:
 
-            def run(armed: Armed) -> None:
-                stopped = workload.run(self.driver, ledger, armed.start)
-                if stopped is not None:
-                    raise HarnessBrokenError(f"{workload.name} stopped while it was merely recorded: {stopped}")
+        def run(ledger: Ledger, armed: Armed) -> None:
+            stopped = workload.run(self.driver, ledger, armed.start)
+            if stopped is not None:
+                raise HarnessBrokenError(f"{workload.name} stopped while it was merely recorded: {stopped}")
 
-            return list(self.injector.cases(self.driver, workload, ledger.store.home, run))
+        found: list[Case] = []
+        if set(kinds) - {POWERLOSS}:
+            with workload.prepared(self.driver, self._homes, self._templates) as ledger:
+                home = ledger.store.home
+                made = self.injector.cases(self.driver, workload, home, lambda armed: run(ledger, armed))
+                found += [case for case in made if case.sweep in kinds]
+        if POWERLOSS in kinds and self.cuts is not None:
+            prepared = workload.prepared(self.driver, self._homes, self._templates)
+            found += self.cuts.record(workload.name, prepared, run)
+        return found
 
     def attempt(self, workload: Workload, case: Case, keep: Callable[[Scene], str | None] = lambda _: None) -> Trial:
         """Try one case.
@@ -197,17 +226,19 @@ class Trials:
         began = Clock().now()
         outcome = Trial(case, Result.HARNESS_BROKEN)
         try:
-            with workload.prepared(self.driver, self._homes, self._templates) as ledger:
-                outcome = self._judged(workload, case, ledger, outcome, keep)
+            if case.sweep == POWERLOSS:
+                outcome = self._cut(workload, case, keep)
+            else:
+                with workload.prepared(self.driver, self._homes, self._templates) as ledger:
+                    outcome = self._struck(workload, case, ledger, keep)
         except (HarnessBrokenError, UnsupportedError) as error:
             outcome = replace(outcome, broken=(("harness", str(error)),))
         except Exception:  # noqa: BLE001 (whatever the harness itself did wrong is told, with its traceback)
             outcome = replace(outcome, broken=(("harness", traceback.format_exc()),))
         return replace(outcome, seconds=Clock().now() - began)
 
-    def _judged(
-        self, workload: Workload, case: Case, ledger: Ledger, outcome: Trial, keep: Callable[[Scene], str | None]
-    ) -> Trial:
+    def _struck(self, workload: Workload, case: Case, ledger: Ledger, keep: Callable[[Scene], str | None]) -> Trial:
+        """Run the workload with the fault on its way, and judge that run and the next start."""
         home, hang = ledger.store.home, case.sweep == "hang"
         journal = Journal(self.driver, home)
         driver = recorded(self.driver, journal)
@@ -218,19 +249,56 @@ class Trials:
             workload.run(driver, ledger, armed.start, patience=patience, answer=answer)
             proof = armed.fired()
             if proof is None:
-                return replace(outcome, result=Result.NOT_REACHED)
+                return Trial(case, Result.NOT_REACHED)
             strike = Strike(hang, case.client, case.lasting, case.deaf, tuple(armed.stopped()), patience)
             examination.expect(*promised(driver, strike))
             told = judge_struck_run(examination, driver, ledger, strike)
-            around = tuple(armed.around())
+            entered = self._recover(workload, examination, driver, ledger, told)
+            return _conclude(examination, case, ledger, armed.around, proof, strike, entered, keep)
+
+    def _cut(self, workload: Workload, case: Case, keep: Callable[[Scene], str | None]) -> Trial:
+        """Put in place what a power cut has left, and judge the next start."""
+        assert self.cuts is not None, "a case of a power cut comes from its recording"
+        cuts = self.cuts
+        with cuts.arranged(case) as ledger:
+            journal = Journal(self.driver, ledger.store.home)
+            driver = recorded(self.driver, journal)
+            examination = Examination(ORACLES, journal)
+            examination.expect(*promised(driver, None))
+            entered = self._recover(workload, examination, driver, ledger, ())
+            return _conclude(
+                examination, case, ledger, lambda: cuts.around(case), cuts.proof(case), None, entered, keep
+            )
+
+    def _recover(
+        self,
+        workload: Workload,
+        examination: Examination,
+        driver: KernelDriver,
+        ledger: Ledger,
+        told: Sequence[str],
+    ) -> tuple[str, ...]:
+        """Judge the next start; gives what it found in the home that a clean stop does not leave."""
+        home, normal = ledger.store.home, self._normal[workload.name]
         copy_tree(home, home.parent / FAULTED)
-        normal = self._normal[workload.name]
         entered = tuple(normal.strangers(home) + normal.lacking(home))
         judge_recovery(examination, driver, ledger, normal, told)
-        finding, checks = examination.conclude()
-        outcome = replace(outcome, result=Result.PASSED, proof=proof, entered=entered)
-        if finding is Finding.PASSED:
-            return outcome
-        failed = tuple((check.id, check.detail) for check in checks if check.verdict is Finding.FAILED)
-        kept = keep(Scene(case, ledger, checks, around, proof, strike))
-        return replace(outcome, result=Result.FAILED, broken=failed, failure=kept)
+        return entered
+
+
+def _conclude(
+    examination: Examination,
+    case: Case,
+    ledger: Ledger,
+    around: Callable[[], Sequence[str]],
+    proof: str,
+    strike: Strike | None,
+    entered: tuple[str, ...],
+    keep: Callable[[Scene], str | None],
+) -> Trial:
+    finding, checks = examination.conclude()
+    if finding is Finding.PASSED:
+        return Trial(case, Result.PASSED, proof=proof, entered=entered)
+    failed = tuple((check.id, check.detail) for check in checks if check.verdict is Finding.FAILED)
+    kept = keep(Scene(case, ledger, checks, tuple(around()), proof, strike))
+    return Trial(case, Result.FAILED, proof=proof, entered=entered, broken=failed, failure=kept)

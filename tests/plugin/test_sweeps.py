@@ -24,7 +24,7 @@ intercepts = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
 
 SWEEPS = ("--pyargs", "pytest_ocap.sweeps")
 PHASES = (*SWEEPS, "--ocap-sweep-means", "phases", "--ocap-workload", "start")
-AT_A_COMMIT = "session:write:store.sqlite-journal#21"
+AT_A_COMMIT = "session:write:store.sqlite-wal#12"
 """The first write of the transaction by which the first message is counted."""
 
 
@@ -122,8 +122,8 @@ def test_an_acknowledgement_before_the_commit_is_caught_kept_and_replayed(
     verdict = json.loads((folder / "verdict.json").read_text())
     assert [check["id"] for check in verdict["checks"] if check["verdict"] == "failed"] == ["state-kept"]
     assert [operation["fate"] for operation in verdict["operations"]] == ["done", "done", "done", "unknown"]
-    assert "store.sqlite-journal" in verdict["files"]["faulted"]
-    assert (folder / "faulted" / "store.sqlite-journal").is_file()
+    assert "store.sqlite-wal" in verdict["files"]["faulted"]
+    assert (folder / "faulted" / "store.sqlite-wal").is_file()
     assert (folder / "after" / "store.sqlite").is_file()
     assert "[injected: kill]" in (folder / "recording.txt").read_text()
     assert "s1 answered 1, and should have answered 2" in (folder / "report.md").read_text()

@@ -139,6 +139,8 @@ class Daemon:
             if application != APPLICATION or version != VERSION:
                 self.store.execute(f"PRAGMA application_id={APPLICATION}")
                 self.store.execute(f"PRAGMA user_version={VERSION}")
+            if DEFECT == "never-syncs":
+                self.store.execute("PRAGMA synchronous=OFF")
             self.store.execute("CREATE TABLE IF NOT EXISTS sub (id INTEGER PRIMARY KEY, url TEXT, count INTEGER)")
         except sqlite3.Error as error:
             raise unusable(path, error) from error

@@ -99,11 +99,14 @@ class CrashState:
         """Give what had been sent and received at the last cut that leaves this state: the most that must be there."""
         return self._of.exchange(self.possible[model or self.model][1])
 
+    def missing(self, model: Model | None = None) -> list[int]:
+        """Give the operations, by number, that were lost whole at the last cut that leaves this state."""
+        last = self.possible[model or self.model][1]
+        return [*sorted(self.loss.dropped), *range(self._upto, self._of.operations_until(last))]
+
     def lost(self, model: Model | None = None) -> list[str]:
         """Say in words, one by one, what was lost whole at the last cut that leaves this state."""
-        last = self.possible[model or self.model][1]
-        numbers = [*sorted(self.loss.dropped), *range(self._upto, self._of.operations_until(last))]
-        return [self._of.log.operations[number].words for number in numbers]
+        return [self._of.log.operations[number].words for number in self.missing(model)]
 
     def describe(self, model: Model | None = None) -> str:
         """Say in a line when the power was cut and what was lost."""
