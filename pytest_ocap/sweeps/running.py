@@ -236,11 +236,23 @@ class Sweeper:
         trial = self._trials.attempt(workload, case, keep)
         if trial.result is Result.FAILED:
             second = self._trials.attempt(workload, case)
-            same = {check for check, _ in trial.broken} & {check for check, _ in second.broken}
-            trial = replace(trial, again=bool(same))
+            trial = replace(trial, again=_alike(trial, second), least=self._reduced(workload, trial))
         self._results.add(trial)
         self._told(trial)
         return trial
+
+    def _reduced(self, workload: Workload, failed: Trial) -> str | None:
+        """Find out whether a fault that went on would have been enough if it had struck once."""
+        for case in self._plans[workload.name].cases if failed.case.lasting else ():
+            once = case.point == failed.case.point and case.fault == failed.case.fault.removesuffix("+")
+            if once and _alike(failed, self._trials.attempt(workload, case)):
+                return case.id
+        return None
+
+
+def _alike(one: Trial, other: Trial) -> bool:
+    """Say whether two trials failed in the same way: some check failed in both."""
+    return bool({check for check, _ in one.broken} & {check for check, _ in other.broken})
 
 
 def _unknown(wanted: str, plan: Plan) -> str:

@@ -92,6 +92,7 @@ def _group(check: str, message: str, members: Sequence[Trial]) -> dict[str, Any]
         "message": message,
         "cases": [trial.case.id for trial in members],
         "again": sum(trial.again is not False for trial in members),
+        "least": next((trial.least for trial in members if trial.least), None),
         "directory": None if kept is None else kept.failure,
     }
 
@@ -146,6 +147,8 @@ def lines(data: Mapping[str, Any]) -> list[str]:
     for group in data["failures"]:
         found.append(f"  FAILED {group['check']} ({len(group['cases'])}): {group['message']}")
         found.append(f"    first: {group['cases'][0]}")
+        if group["least"]:
+            found.append(f"    one fault is enough: {group['least']}")
         if group["directory"]:
             found.append(f"    replay: sh {group['directory']}/replay.sh")
     return found
@@ -161,6 +164,7 @@ def explain(shard: Shard) -> str:
         part += [f"case: {trial.case.id}" for trial in members[:MOST_NAMED]]
         if len(members) > MOST_NAMED:
             part.append(f"… and {len(members) - MOST_NAMED} more")
+        part += [f"one fault is enough: {trial.least}" for trial in members[:1] if trial.least]
         if first.again is False:
             part.append("it did not fail in the same way when it was tried once more")
         if first.failure:

@@ -70,6 +70,7 @@ class Trial:
         broken: The checks that did not pass, each with its detail.
         failure: The directory in which the failure is kept.
         again: Whether it failed in the same way when it was tried once more; None when it was not.
+        least: The case with fewer faults that fails in the same way, where there is one.
     """
 
     case: Case
@@ -80,6 +81,7 @@ class Trial:
     broken: tuple[tuple[str, str], ...] = ()
     failure: str | None = None
     again: bool | None = None
+    least: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give it as JSON data."""
@@ -92,6 +94,7 @@ class Trial:
             "broken": [{"id": name, "detail": detail} for name, detail in self.broken],
             "failure": self.failure,
             "again": self.again,
+            "least": self.least,
         }
 
     @classmethod

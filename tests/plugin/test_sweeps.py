@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +146,35 @@ def test_a_pid_file_that_nobody_clears_away_is_caught_at_each_point_and_grouped_
     assert (group["check"], len(group["cases"])) == ("recovers", 4)
     assert Path(group["directory"]).is_relative_to(project.pytester.path / "kept")
     result.stdout.fnmatch_lines(["*FAILED recovers (4)*", "*replay: sh */replay.sh"])
+
+
+@intercepts
+def test_of_a_fault_that_lasts_it_is_found_out_whether_once_would_have_been_enough(
+    sweep: Callable[..., Any], project: Project
+) -> None:
+    project.environment(LITTLE_DEFECT="object-name")  # whatever goes wrong, nobody is told what
+    words = ("--ocap-sweep", "errno", "--ocap-point", "start:open:store.sqlite-wal#1=EACCES+")
+    result, (found,) = sweep(*SWEEPS, *words)
+    (group,) = found["failures"]
+    assert (group["check"], group["least"]) == ("failure-legible", "start:open:store.sqlite-wal#1=EACCES")
+    result.stdout.fnmatch_lines(["*one fault is enough: start:open:store.sqlite-wal#1=EACCES"])
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_over_gateways_to_separate_environments(sweep: Callable[..., Any], short_tmp: Path) -> None:
+    gateways = []
+    for name in ("one", "two"):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", short_tmp / name], check=True)
+        (packages,) = (short_tmp / name).glob("lib/python*/site-packages")
+        (packages / "all.pth").write_text("\n".join([path for path in sys.path if path.endswith("site-packages")]))
+        gateways += ["--tx", f"popen//python={short_tmp / name}/bin/python"]
+    words = ("--ocap-sweep", "kill", "--ocap-sweep-shards", "4", "-v", *gateways, "--dist", "load")
+    result, (found,) = sweep(*PHASES, *words)
+    result.assert_outcomes(passed=4)
+    assert (found["fired"], found["shards"]) == (4, {"run": 4, "of": 4})
+    text = result.stdout.str()
+    assert "[gw0]" in text, "both took part"
+    assert "[gw1]" in text
 
 
 def test_a_point_that_there_is_not_is_told_with_those_that_are_close(sweep: Callable[..., Any]) -> None:
