@@ -87,6 +87,7 @@ def run_client(
 
 def wait(process: subprocess.Popen[bytes], seconds: float, clock: Clock) -> bool:
     """Wait for a child; say whether it ended within so many seconds."""
+    deadline = clock.now() + seconds
     try:
         descriptor = os.pidfd_open(process.pid)
     except (AttributeError, OSError):  # not Linux, or an old one
@@ -97,4 +98,5 @@ def wait(process: subprocess.Popen[bytes], seconds: float, clock: Clock) -> bool
         poll.poll(max(0.0, seconds) * 1000)
     finally:
         os.close(descriptor)
-    return process.poll() is not None
+    # A traced process has ended for its parent only once its tracer has heard of it.
+    return clock.wait_until(lambda: process.poll() is not None, max(0.0, deadline - clock.now()))

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from pytest_ocap import processes
-from pytest_ocap.clients import run_client
+from pytest_ocap.clients import run_client, wait
 from pytest_ocap.clock import Clock
 
 if TYPE_CHECKING:
@@ -101,3 +101,31 @@ def test_a_client_that_does_not_exist_is_an_outcome(short_tmp: Path) -> None:
     outcome = run_client(["no-such-program"], short_tmp / "h", timeout=1.0)
     assert not outcome.ok
     assert "cannot run 'no-such-program'" in outcome.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ptrace of Linux")
+def test_a_client_that_a_tracer_has_not_let_go_yet_is_waited_for(
+    begin: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    traced = (
+        "import ctypes, sys, time\n"
+        "ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), None, None)\n"  # PTRACE_SEIZE
+        "print(flush=True)\n"
+        "sys.stdin.readline()\n"  # by now the client has ended, and only its tracer knows
+        "time.sleep(0.3)\n"
+    )
+    client = begin(sys.executable, "-S", "-c", "input()", stdin=subprocess.PIPE)
+    tracer = begin(sys.executable, "-S", "-c", traced, str(client.pid), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert client.stdin is not None
+    assert tracer.stdin is not None
+    assert tracer.stdout is not None
+    with client.stdin, tracer.stdin, tracer.stdout:
+        tracer.stdout.readline()
+        client.stdin.write(b"\n")
+        client.stdin.flush()
+        Clock().wait_until(lambda: psutil.Process(client.pid).status() == psutil.STATUS_ZOMBIE, 10.0)
+        assert client.poll() is None
+        tracer.stdin.write(b"\n")
+        tracer.stdin.flush()
+        assert wait(client, 10.0, Clock())
+    assert client.returncode == 0
