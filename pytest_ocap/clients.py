@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 RUNNING: set[int] = set()
 """The pids of clients that run, and are no children of this process: whatever they inherit, they are no daemons."""
 
+BYSTANDERS: set[int] = set()
+"""The pids of processes that the harness runs beside a daemon, as somebody else's."""
+
 ADOPTERS: dict[int, str] = {}
 """The processes that adopt what clients leave behind, each with its home: what descends from one is of that home."""
 

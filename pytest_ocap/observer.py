@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
-from pytest_ocap.clients import ADOPTERS, RUNNING
+from pytest_ocap.clients import ADOPTERS, BYSTANDERS, RUNNING
 from pytest_ocap.evidence import Event
 from pytest_ocap.processes import TOKEN
 
@@ -83,6 +83,8 @@ def role_of(pid: int, ppid: int, known: dict[int, str]) -> str:
     What the harness started is a client (or the runner that stands between); what a client left behind is a daemon;
     what a daemon started is a worker.
     """
+    if pid in BYSTANDERS:
+        return "bystander"
     if pid in ADOPTERS:
         return "runner"
     if ppid == os.getpid() or pid in RUNNING:

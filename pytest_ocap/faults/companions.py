@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pytest_ocap import processes
+from pytest_ocap.clients import BYSTANDERS
 from pytest_ocap.verdict import HarnessBrokenError
 
 if TYPE_CHECKING:
@@ -56,9 +57,11 @@ class Companion:
             cwd="/",
             start_new_session=True,
         )
+        BYSTANDERS.add(self._process.pid)
         assert self._process.stdout is not None
         said = self._process.stdout.readline()
         if said != b"ready\n":
+            BYSTANDERS.discard(self._process.pid)
             self._process.kill()
             _, why = self._process.communicate()
             raise HarnessBrokenError(f"a process beside the daemon did not begin: {said!r} {why.decode()}")
@@ -90,6 +93,7 @@ class Companion:
             self._process.send_signal(signal.SIGCONT)
         self._process.kill()
         self._process.wait()
+        BYSTANDERS.discard(self.pid)
         for pipe in (self._process.stdout, self._process.stderr):
             assert pipe is not None
             pipe.close()

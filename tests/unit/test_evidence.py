@@ -18,6 +18,7 @@ from watching import eventually
 from pytest_ocap.driver import FULL, Capability, Interrupt, Outcome
 from pytest_ocap.evidence import Event, Evidence
 from pytest_ocap.examination import Examination, scenario
+from pytest_ocap.faults.companions import Companion
 from pytest_ocap.journal import Journal
 from pytest_ocap.observer import Observer
 from pytest_ocap.processes import TOKEN
@@ -126,6 +127,18 @@ def test_what_is_there_is_seen_with_modes_targets_and_holders(driver: Any, home:
     assert str(home) in processes[holder.pid].command
     assert processes[os.getpid()].role == "bystander", "the pid file names it"
     assert seen.cut == ()
+
+
+def test_a_process_that_the_harness_runs_as_somebody_elses_is_a_bystander_of_the_run(driver: Any, home: Path) -> None:
+    journal = Journal(driver, home)
+    home.mkdir()
+    companion = Companion(words=[str(home / "theirs")])
+    try:
+        journal.meet(home)
+        roles = {process.pid: process.role for process in gather(journal, "something").processes}
+        assert roles[companion.pid] == "bystander"
+    finally:
+        companion.end()
 
 
 def test_what_is_too_much_is_left_out_and_said(driver: Any, home: Path) -> None:
