@@ -36,17 +36,25 @@ DEFECTS: list[tuple[str, str, dict[str, Any], str]] = [
     ("lingers", "legible_fatal", {}, "nothing-left"),
     ("ready-too-early", "crashed_init", {"phase": "store"}, "crash-reported"),
     ("pid-late", "crashed_init", {"how": "hang", "phase": "log"}, "pid-file-early"),
-    ("silent-hang", "crashed_init", {"how": "hang", "phase": "socket"}, "names-pid"),
-    ("stop-gives-up", "crashed_init", {"how": "hang", "phase": "socket"}, "forced-stop-clears"),
+    ("silent-hang", "crashed_init", {"how": "hang", "phase": "listen"}, "names-pid"),
+    ("stop-gives-up", "crashed_init", {"how": "hang", "phase": "listen"}, "forced-stop-clears"),
     ("refuses-when-degraded", "degraded_boot", {}, "new-launches"),
     ("unlinks-live", "stale_socket", {"kind": "live"}, "left-alone"),
     ("keeps-dead", "stale_socket", {"kind": "dead"}, "boots"),
     ("trusts-pid", "pid_reuse", {}, "boots"),
-    ("limit-unnamed", "long_socket_path", {"length": "too-long"}, "names-limit"),
+    ("no-lock", "concurrent_start", {}, "one-daemon"),
+    ("loser-gives-up", "concurrent_start", {}, "all-served"),
     ("distrusts-clock", "clock_step", {}, "starts-in-the-past"),
+    ("idle-by-clock", "clock_step", {"direction": "forward"}, "answers-at-once"),
     ("saves-late", "kill_at_stop", {"when": "closed"}, "state-kept"),
+    ("limit-unnamed", "long_socket_path", {"length": "too-long"}, "names-limit"),
+    ("cuts-path", "long_socket_path", {"length": "too-long"}, "not-cut-off"),
     ("trusts-pid-file", "ready_then_dies", {}, "restarts"),
+    ("believes-pid-file", "ready_then_dies", {}, "status-not-fooled"),
     ("impatient", "slow_init", {}, "never-called-hung"),
+    ("acknowledges-unsaved", "full_disk", {"when": "message"}, "acknowledged-is-kept"),
+    ("nameless-write", "read_only_home", {}, "names-path"),
+    ("mute-log", "log_unwritable", {}, "names-path"),
 ]
 
 
@@ -57,7 +65,7 @@ def driver() -> CommandDriver:
 
 
 def test_every_defect_that_the_daemon_has_is_looked_for() -> None:
-    listed = re.search(r"DEFECTS = \{(.*?)\n\};", (EXAMPLE / "daemon.mjs").read_text(), re.DOTALL)
+    listed = re.search(r"DEFECTS = \{(.*?)\n\};", (EXAMPLE / "careless.mjs").read_text(), re.DOTALL)
     assert listed is not None
     assert re.findall(r'^  "([a-z-]+)":', listed.group(1), re.MULTILINE) == [row[0] for row in DEFECTS]
 
@@ -78,6 +86,23 @@ def test_a_defect_is_found_by_the_check_that_names_it(
     verdict = SCENARIOS[scenario](driver, short_tmp / "h", **parameters)
     assert verdict.verdict is Finding.FAILED, verdict.explain()
     assert check in {found.id for found in verdict.checks if found.verdict is Finding.FAILED}, verdict.explain()
+
+
+@pytest.fixture
+def observed() -> CommandDriver:
+    """Give the driver as it is for a daemon without failpoints: it strikes when something can be seen in the home."""
+    source = EXAMPLE / "pyproject.toml"
+    described = tomllib.loads(source.read_text())["tool"]["pytest_ocap"]["command"]
+    return driver_from({key: described[key] for key in described if key not in ("interrupt", "phases")}, source)
+
+
+@pytest.mark.parametrize(("how", "phase"), [("kill", "pidfile"), ("hang", "log")])
+def test_a_start_is_interrupted_from_outside_where_a_daemon_has_no_failpoints(
+    observed: CommandDriver, short_tmp: Path, how: str, phase: str
+) -> None:
+    assert observed.phases == ("home", "pidfile", "log", "store", "socket")
+    verdict = SCENARIOS["crashed_init"](observed, short_tmp / "h", how=how, phase=phase)
+    assert verdict.verdict is Finding.PASSED, verdict.explain()
 
 
 @pytest.mark.slow

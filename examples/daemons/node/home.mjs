@@ -1,0 +1,70 @@
+// What lies in a home, and who holds it: all that the daemon and its clients both know.
+
+import fs from "node:fs";
+import path from "node:path";
+import { DEFECT } from "./careless.mjs";
+
+export class Refusal extends Error {
+  constructor(code, message, where) {
+    super(message);
+    this.code = code;
+    this.where = where;
+  }
+}
+
+export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+export function places(home) {
+  const at = (name) => path.join(home, name);
+  return { home, lock: at("lock.json"), pid: at("daemon.pid"), log: at("daemon.log"), store: at("store.json"), socket: at("sock") };
+}
+
+// --- processes: a pid alone names nobody, pid and start time do ------------------------------------------------------
+
+export function startTime(pid) {
+  try {
+    const fields = fs.readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /s, "").split(" ");
+    return fields[0] === "Z" || fields[0] === "X" ? null : fields[19];
+  } catch {
+    return null; // there is no such process
+  }
+}
+
+export function readHolder(where) {
+  try {
+    if (DEFECT === "trusts-pid") {
+      const pid = Number(fs.readFileSync(where.pid, "utf8"));
+      return startTime(pid) === null ? null : { pid, phase: "ready", started: startTime(pid) };
+    }
+    const holder = JSON.parse(fs.readFileSync(where.lock, "utf8"));
+    return holder.started !== null && startTime(holder.pid) === holder.started ? holder : null;
+  } catch {
+    return null; // nobody has written who he is, or not to the end
+  }
+}
+
+// --- files: whole or not at all, and on the disk before anybody is told ----------------------------------------------
+
+export function replaceFile(file, text) {
+  const temporary = `${file}.${process.pid}.tmp`;
+  try {
+    const descriptor = fs.openSync(temporary, "w", 0o600);
+    try {
+      fs.writeFileSync(descriptor, text); // unlike writeSync it does not leave off half way
+      fs.fsyncSync(descriptor);
+    } finally {
+      fs.closeSync(descriptor);
+    }
+    fs.renameSync(temporary, file);
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    const message = DEFECT === "nameless-write" ? error.code : `${file} cannot be written: ${error.message}`;
+    throw new Refusal("not-written", message, file);
+  }
+  const directory = fs.openSync(path.dirname(file), "r");
+  try {
+    fs.fsyncSync(directory);
+  } finally {
+    fs.closeSync(directory);
+  }
+}
