@@ -203,7 +203,7 @@ def judge_recovery(
 def _is_log(driver: KernelDriver, home: Path, name: str) -> bool:
     """Say whether a file is the log, or one that it was rotated to: trouble may be told where peace said nothing."""
     log = driver.log(home) if has(driver, Capability.LOG) else None
-    return log is not None and (home / name).parent == log.parent and (home / name).name.startswith(log.stem)
+    return log is not None and (home / name).parent == log.parent and (home / name).name.startswith(log.name)
 
 
 def _judge_clients(examination: Examination, ledger: Ledger, strike: Strike) -> None:

@@ -243,3 +243,9 @@ def wishes() -> object:
     from pytest_ocap.sweeps.options import Wishes
 
     return Wishes(("kill", "hang"), ("start",), None, None, None, 1, False, "failures", None)
+
+
+def test_a_log_that_trouble_wrote_is_no_file_left_and_one_with_a_name_like_it_is() -> None:
+    driver, home = LittleDriver(), Path("h")
+    logs = [name for name in ("log", "log.1", "lo", "pid.3.tmp", "sub/log") if oracles._is_log(driver, home, name)]
+    assert logs == ["log", "log.1"]
