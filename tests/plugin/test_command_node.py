@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pytest_ocap.driver import lacks
 from pytest_ocap.drivers.command import CommandDriver, driver_from
 from pytest_ocap.scenarios import SCENARIOS
 from pytest_ocap.verdict import Finding
@@ -68,6 +69,11 @@ def test_every_defect_that_the_daemon_has_is_looked_for() -> None:
     listed = re.search(r"DEFECTS = \{(.*?)\n\};", (EXAMPLE / "careless.mjs").read_text(), re.DOTALL)
     assert listed is not None
     assert re.findall(r'^  "([a-z-]+)":', listed.group(1), re.MULTILINE) == [row[0] for row in DEFECTS]
+
+
+def test_each_scenario_that_reaches_the_daemon_has_a_defect_of_its_own(driver: CommandDriver) -> None:
+    reached = {name for name, scenario in SCENARIOS.items() if lacks(driver, scenario.needs) is None}
+    assert {row[1] for row in DEFECTS} == reached
 
 
 @pytest.mark.parametrize(
