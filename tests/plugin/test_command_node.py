@@ -111,6 +111,27 @@ def test_a_start_is_interrupted_from_outside_where_a_daemon_has_no_failpoints(
     assert verdict.verdict is Finding.PASSED, verdict.explain()
 
 
+HOLDING = """
+const { dev, ino } = fs.statSync(process.argv[1]);
+net.createServer().listen(`\\0node-counters:${dev}:${ino}`, () => console.log("held"));
+"""
+"""Holds a home as the daemon does, and never writes down who does."""
+
+
+def test_a_start_ends_in_time_when_whoever_holds_the_home_never_says_who_that_is(short_tmp: Path) -> None:
+    (home := short_tmp / "h").mkdir()
+    with subprocess.Popen(["node", "-e", HOLDING, str(home)], stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"held\n"
+            words = ("node", "daemon.mjs", "start", str(home), "--timeout", "3")
+            run = subprocess.run(words, cwd=EXAMPLE, capture_output=True, text=True, timeout=60, check=False)
+        finally:
+            holder.kill()
+    assert run.returncode == 4
+    assert f"{home} belongs to a daemon that runs (another process)" in run.stderr
+
+
 @pytest.mark.slow
 def test_the_careful_daemon_is_green_in_the_whole_suite(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(short_tmp))

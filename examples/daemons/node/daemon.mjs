@@ -12,8 +12,9 @@ import path from "node:path";
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { DEFECT, DEFECTS } from "./careless.mjs";
-import { places, readHolder, sleep, startTime } from "./home.mjs";
+import { lockOf, places, readHolder, sleep, startTime } from "./home.mjs";
 import { Daemon } from "./server.mjs";
+import { connects } from "./sockets.mjs";
 
 function fail(status, message) {
   console.error(`Error: ${message}`);
@@ -44,7 +45,7 @@ function ask(where, method, seconds) {
 function hangs(holder, seconds) {
   if (DEFECT === "silent-hang") return fail(5, "the daemon did not start in time");
   const self = path.basename(fileURLToPath(import.meta.url));
-  return fail(5, `the daemon (pid ${holder.pid}) hangs in phase ${holder.phase} and has not answered for ${seconds} s; end it with: node ${self} stop HOME --force`);
+  return fail(5, `the daemon (pid ${holder.pid}) hangs in phase ${holder.phase} and has not answered for ${seconds.toFixed(1)} s; end it with: node ${self} stop HOME --force`);
 }
 
 async function start(home, seconds) {
@@ -87,6 +88,10 @@ async function start(home, seconds) {
     process.exit(0);
   } else if (answer?.fatal.code === "held" && DEFECT !== "loser-gives-up") {
     await ended;
+    while (!readHolder(where) && (await connects(lockOf(home)))) {
+      if (performance.now() >= deadline) return fail(4, answer.fatal.message); // and never wrote down who that is
+      await sleep(50);
+    }
     await start(home, Math.max(0.1, (deadline - performance.now()) / 1000)); // another start was quicker: its daemon is ours too
     process.exit();
   } else if (answer) {

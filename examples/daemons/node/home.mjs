@@ -19,6 +19,12 @@ export function places(home) {
   return { home, lock: at("lock.json"), pid: at("daemon.pid"), log: at("daemon.log"), store: at("store.json"), socket: at("sock") };
 }
 
+// The lock is a socket in the abstract namespace: the system releases it however its holder dies.
+export function lockOf(home) {
+  const { dev, ino } = fs.statSync(home);
+  return `\0node-counters:${dev}:${ino}`;
+}
+
 // --- processes: a pid alone names nobody, pid and start time do ------------------------------------------------------
 
 export function startTime(pid) {

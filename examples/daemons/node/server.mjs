@@ -6,7 +6,7 @@ import net from "node:net";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { DEFECT } from "./careless.mjs";
-import { Refusal, places, readHolder, replaceFile, sleep, startTime } from "./home.mjs";
+import { Refusal, lockOf, places, readHolder, replaceFile, sleep, startTime } from "./home.mjs";
 import { clearSocket, listen } from "./sockets.mjs";
 
 const MOST_SOCKET_BYTES = 107;
@@ -88,10 +88,8 @@ export class Daemon {
     strike(phase);
   }
 
-  // The lock is a socket in the abstract namespace: the system releases it however its holder dies.
   async lock() {
-    const { dev, ino } = fs.statSync(this.where.home);
-    const name = DEFECT === "no-lock" ? `\0node-counters:${process.pid}` : `\0node-counters:${dev}:${ino}`;
+    const name = lockOf(this.where.home) + (DEFECT === "no-lock" ? `:${process.pid}` : "");
     this.holding = net.createServer((connection) => connection.destroy());
     try {
       await listen(this.holding, name);

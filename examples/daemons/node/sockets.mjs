@@ -27,7 +27,7 @@ export async function clearSocket(file) {
   fs.unlinkSync(file);
 }
 
-function connects(file) {
+export function connects(file) {
   return new Promise((resolve) => {
     const client = net.connect(file);
     client.once("connect", () => { client.destroy(); resolve(true); });
