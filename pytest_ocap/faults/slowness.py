@@ -68,6 +68,11 @@ class SlowStart:
         """Whether a pause was so long that a hang may have been told rightly."""
         return self.longest > OVERSLEPT_SECONDS
 
+    @property
+    def over(self) -> bool:
+        """Whether the start's client has ended."""
+        return self._outcome is not None
+
     def arrange(self) -> None:
         """Begin the start, and wait until it has been slowed down a little, or is over.
 

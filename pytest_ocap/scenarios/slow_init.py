@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_ocap import processes
 from pytest_ocap.arranging import Arrangement
 from pytest_ocap.clock import Clock
+from pytest_ocap.driver import Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.slowness import SlowStart
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
@@ -16,6 +17,7 @@ from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
     check_nothing_left,
     check_service,
+    locked_files,
     service_checks,
     settled_store,
 )
@@ -112,6 +114,7 @@ def _start_slowly(examination: Examination, driver: KernelDriver, home: Path, se
     for _ in range(ATTEMPTS):
         fault = SlowStart(home, start, seconds)
         with examination.armed(fault):
+            _wait_until_it_leads(driver, home, fault)
             second = start()
             first = fault.client()
         if (first.ok and second.ok) or not fault.overslept:
@@ -119,3 +122,9 @@ def _start_slowly(examination: Examination, driver: KernelDriver, home: Path, se
         longest = fault.longest
         driver.kill(home)
     raise NotMeasuredError(f"the machine is so busy that a pause of {longest:.1f} s was made, which is no slowness")
+
+
+def _wait_until_it_leads(driver: KernelDriver, home: Path, fault: SlowStart) -> None:
+    """Wait until the slow start has taken its lock: else the next may overtake it, and which is which is chance."""
+    if has(driver, Capability.LOCK):
+        Clock().wait_until(lambda: fault.over or bool(locked_files(home)), driver.start_timeout)

@@ -11,7 +11,7 @@ import pytest
 from pytest_ocap import processes
 from pytest_ocap.driver import FULL, MEMBERS, Capability, Interrupt, KernelDriver, Subcluster, has
 from pytest_ocap.drivers.kernel import driver
-from pytest_ocap.faults.starts import InterruptedStart
+from pytest_ocap.faults.starts import InterruptedStart, StartedProcesses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ def test_every_phase_can_be_interrupted(home: Path, phase: str) -> None:
 def test_a_kill_that_no_look_at_the_process_table_was_quick_enough_for_is_proved_all_the_same(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(InterruptedStart, "_look", lambda _self, _known: None)
+    monkeypatch.setattr(StartedProcesses, "look", lambda _self: None)
     fault = InterruptedStart(driver, home, how="kill", phase="restore", patience=20.0)
     fault.arrange()
     try:
