@@ -1,4 +1,8 @@
-"""The scenarios turn red on every mutant, on the check that names its defect, and stay green on the kernel itself."""
+"""The scenarios turn red on every mutant, on the check that names its defect, and stay green on the kernel itself.
+
+Each mutant is tried where it has to be caught first, and the kernel in one variant of each scenario; further trials
+are marked as slow.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +13,30 @@ import pytest
 from pytest_ocap.verdict import Finding
 from tests.mutants.mutation import Catch, Mutant, Variant, examine, failed, read_mutants
 
-TRIALS = [(mutant, catch) for mutant in read_mutants() for catch in mutant.caught]
-VARIANTS = sorted({catch.variant for _, catch in TRIALS}, key=str)
+MUTANTS = read_mutants()
+VARIANTS = sorted({catch.variant for mutant in MUTANTS for catch in mutant.caught}, key=str)
 
 
 def trial(mutant: Mutant, catch: Catch) -> object:
-    marks = [] if catch.blind is None else [pytest.mark.xfail(strict=True, reason=catch.blind)]
+    marks = [] if catch is mutant.caught[0] else [pytest.mark.slow]
+    if catch.blind is not None:
+        marks.append(pytest.mark.xfail(strict=True, reason=catch.blind))
     return pytest.param(mutant, catch, marks=marks, id=f"{mutant.name}-{catch.variant}")
 
 
-@pytest.mark.parametrize(("mutant", "catch"), [trial(*pair) for pair in TRIALS])
+def control(variant: Variant) -> object:
+    first = next(other for other in VARIANTS if other.scenario == variant.scenario)
+    return pytest.param(variant, marks=[] if variant is first else [pytest.mark.slow], id=str(variant))
+
+
+@pytest.mark.parametrize(("mutant", "catch"), [trial(mutant, catch) for mutant in MUTANTS for catch in mutant.caught])
 def test_a_mutant_is_caught_by_the_check_that_names_its_defect(mutant: Mutant, catch: Catch, workplace: Path) -> None:
     verdict = examine(catch.variant, mutant, workplace)
     assert verdict.verdict is Finding.FAILED, verdict.explain()
     assert set(catch.checks) <= failed(verdict), f"{mutant.defect}\n{verdict.explain()}"
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", [control(variant) for variant in VARIANTS])
 def test_the_kernel_itself_passes_where_its_mutants_fail(variant: Variant, workplace: Path) -> None:
     verdict = examine(variant, None, workplace)
     assert verdict.verdict is Finding.PASSED, verdict.explain()
