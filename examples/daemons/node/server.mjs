@@ -187,7 +187,7 @@ export class Daemon {
       this.openStore();
       this.enter("restore");
       this.restore();
-      if (DEFECT === "impatient") await sleep(700);
+      if (DEFECT === "impatient") await sleep(3000); // longer than a client needs on a busy machine
       this.enter("listen");
       await this.listen();
       if (DEFECT === "pid-late") replaceFile(this.where.pid, `${process.pid}\n`);
