@@ -104,8 +104,9 @@ def observed() -> CommandDriver:
 
 @pytest.mark.parametrize(("how", "phase"), [("kill", "pidfile"), ("hang", "log")])
 def test_a_start_is_interrupted_from_outside_where_a_daemon_has_no_failpoints(
-    observed: CommandDriver, short_tmp: Path, how: str, phase: str
+    observed: CommandDriver, monkeypatch: pytest.MonkeyPatch, short_tmp: Path, how: str, phase: str
 ) -> None:
+    monkeypatch.setenv("PACE", "150")
     assert observed.phases == ("home", "pidfile", "log", "store", "socket")
     verdict = SCENARIOS["crashed_init"](observed, short_tmp / "h", how=how, phase=phase)
     assert verdict.verdict is Finding.PASSED, verdict.explain()

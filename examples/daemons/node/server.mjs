@@ -52,6 +52,13 @@ function strike(phase) {
   process.kill(process.pid, how === "kill" ? "SIGKILL" : "SIGSTOP");
 }
 
+// PACE=MILLISECONDS has the daemon take so long over each phase, as on a machine with a slow disk: then whoever only
+// watches its home sees each of them in time.
+function dwell() {
+  const pace = Number(process.env.PACE ?? 0);
+  if (pace > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pace);
+}
+
 export class Daemon {
   constructor(home) {
     this.where = places(home);
@@ -86,6 +93,7 @@ export class Daemon {
     replaceFile(this.where.lock, JSON.stringify({ pid: process.pid, started: startTime(process.pid), phase, since: Date.now() }));
     this.tell({ phase });
     strike(phase);
+    dwell();
   }
 
   async lock() {
