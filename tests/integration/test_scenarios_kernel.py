@@ -36,6 +36,7 @@ def variants() -> set[str]:
     return crashes | {scenario_id(SCENARIOS[name], values) for name, values in others}
 
 
+@pytest.mark.slow  # CI runs the suite by itself, in two ways
 def test_the_suite_is_green(clone: pytest.Pytester, short_tmp: Path) -> None:
     words = ("-p", "pytest_ocap", "-p", "no:cacheprovider", "--strict-markers", "--strict-config")
     result = clone.runpytest_subprocess(

@@ -34,7 +34,7 @@ store_format = "sqlite"
 lock = "{{home}}/daemon.lock"
 bundle_command = [{OCAP}, "bundle", "counter.py", "-o", "{{bundle}}"]
 phases = ["lock", "log", "store", "identity", "restore", "io", "listen"]
-interrupt = {{ OCAP_FAILPOINT = "{{phase}}={{how}}" }}
+interrupt = {{ OCAP_FAILPOINT = "{{phase}}={{how}}", OCAP_FAILPOINT_NOTE = "{{note}}" }}
 error_code = "data.code"
 
 [tool.pytest_ocap.command.rpc]

@@ -93,12 +93,16 @@ static int hangs(pid_t pid) {
 }
 
 /* Enter a phase of the start: write it into the lock file, for those who find the lock held.  Be killed or stopped
- * here when BEACON_FAILPOINT says so, as "socket=kill": that is how a start is interrupted for a test. */
+ * here when BEACON_FAILPOINT says so, as "socket=kill": that is how a start is interrupted for a test.  The pid goes into
+ * the file BEACON_NOTE first: this daemon lives so shortly that nothing else could prove that it was there. */
 static void enter(int lock, const char *phase) {
     if (ftruncate(lock, 0) != 0 || pwrite(lock, phase, strlen(phase), 0) < 0) _exit(1);
     const char *wish = getenv("BEACON_FAILPOINT");
     size_t length = strlen(phase);
     if (wish == NULL || strncmp(wish, phase, length) != 0 || wish[length] != '=') return;
+    const char *note = getenv("BEACON_NOTE");
+    int file = note == NULL ? -1 : open(note, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (file >= 0 && dprintf(file, "%d\n", getpid()) < 0) _exit(1);
     raise(strcmp(wish + length + 1, "kill") == 0 ? SIGKILL : SIGSTOP);
 }
 
