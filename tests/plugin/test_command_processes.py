@@ -224,10 +224,12 @@ def lifecycle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
 )
 def test_a_daemon_that_can_only_live_gets_the_scenarios_about_its_life(
-    lifecycle: Path, short_tmp: Path, scenario: str, parameters: dict[str, Any]
+    lifecycle: Path, short_tmp: Path, monkeypatch: pytest.MonkeyPatch, scenario: str, parameters: dict[str, Any]
 ) -> None:
     import tomllib
 
+    if scenario == "kill_at_stop":
+        monkeypatch.setenv("BEACON_PACE", "200")  # else it has ended before anybody could strike
     source = lifecycle / "pyproject.toml"
     driver = driver_from(tomllib.loads(source.read_text())["tool"]["pytest_ocap"]["command"], source)
     verdict = SCENARIOS[scenario](driver, short_tmp / "h", **parameters)
