@@ -1,12 +1,7 @@
-"""Faults of bundle files: gone, in the way, cut short, unreadable, endless.
-
-Invariant: whatever stood at the path is put back, with its times and its mode.  The proof is what is found at the
-path when it is looked at as the daemon would, never the fact that the fault was arranged.
-"""
+"""Faults of bundle files: gone, in the way, cut short, unreadable, endless."""
 
 from __future__ import annotations
 
-import abc
 import errno
 import os
 import shutil
@@ -15,63 +10,24 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_ocap.driver import PLAIN, Setting
+from pytest_ocap.faults.aside import InItsPlace
 from pytest_ocap.faults.permissions import unprivileged
 from pytest_ocap.verdict import UnsupportedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_ocap.driver import Setting
+
 HUGE_BYTES = 8 * 1024**3
 """The size of a file that nobody should take for a bundle; sparse, so that it costs no disk."""
 
 
-class BundleFault(abc.ABC):
-    """Something wrong at the path of a bundle.  What stood there is kept aside until :meth:`undo`."""
-
-    id = "bundle"
+class BundleFault(InItsPlace):
+    """Something wrong at the path of a bundle."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._kept = path.with_name(f".{path.name}.kept")
-        self._arranged = False
-
-    @property
-    def setting(self) -> Setting:
-        """The circumstances under which the daemon has to run for the fault to bite."""
-        return PLAIN
-
-    def arrange(self) -> None:
-        """Put what was there aside, and the fault in its place."""
-        self.path.rename(self._kept)
-        self._arranged = True
-        self.put()
-
-    @abc.abstractmethod
-    def put(self) -> None:
-        """Put the fault at the path, which is free."""
-
-    @abc.abstractmethod
-    def fired(self) -> str | None:
-        """Give the evidence that the bundle cannot be used."""
-
-    def undo(self) -> None:
-        """Put back what was there."""
-        if not self._arranged:
-            return
-        if self.path.is_dir() and not self.path.is_symlink():
-            shutil.rmtree(self.path)
-        else:
-            self.path.unlink(missing_ok=True)
-        self._kept.rename(self.path)
-        self._arranged = False
-
-    def _mode(self) -> int | None:
-        """Give the mode of what stands at the path itself."""
-        try:
-            return os.lstat(self.path).st_mode
-        except FileNotFoundError:
-            return None
+        super().__init__(path, path.with_name(f".{path.name}.kept"))
 
 
 class Renamed(BundleFault):
@@ -92,11 +48,10 @@ class Deleted(Renamed):
 
     id = "delete"
 
-    def arrange(self) -> None:
+    def put_aside(self) -> None:
         """Copy the bundle aside and delete it."""
         shutil.copyfile(self.path, self._kept)
         self.path.unlink()
-        self._arranged = True
 
 
 class Directory(BundleFault):
@@ -253,8 +208,7 @@ class Fifo(BundleFault):
 
     def fired(self) -> str | None:
         """See that it is a pipe."""
-        mode = self._mode()
-        return f"{self.path} is a named pipe" if mode is not None and stat.S_ISFIFO(mode) else None
+        return f"{self.path} is a named pipe" if self.path.is_fifo() else None
 
 
 class Device(BundleFault):

@@ -1,65 +1,26 @@
-"""Logs that cannot be written.
-
-Invariant: the log that was there is put back, and what the daemon has made in its place since is gone.
-"""
+"""Logs that cannot be written."""
 
 from __future__ import annotations
 
-import abc
 import os
-import shutil
 import stat
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from pytest_ocap.driver import PLAIN, Setting
+from pytest_ocap.faults.aside import InItsPlace
 from pytest_ocap.faults.permissions import ReadOnly
 from pytest_ocap.verdict import UnsupportedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_ocap.driver import Setting
 
-class LogFault(abc.ABC):
-    """Something wrong at the path of the log; a log that was there is kept aside until :meth:`undo`."""
 
-    id: ClassVar[str]
+class LogFault(InItsPlace):
+    """Something wrong at the path of the log."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._kept = path.parent.with_name(f"{path.name}.kept")
-        self._arranged = False
-
-    @property
-    def setting(self) -> Setting:
-        """The circumstances under which the daemon has to run for the fault to bite."""
-        return PLAIN
-
-    def arrange(self) -> None:
-        """Put the log aside, and the fault in its place."""
-        if os.path.lexists(self.path):
-            self.path.rename(self._kept)
-        self._arranged = True
-        self.put()
-
-    @abc.abstractmethod
-    def put(self) -> None:
-        """Put the fault at the path, which is free."""
-
-    @abc.abstractmethod
-    def fired(self) -> str | None:
-        """Give the evidence that the log cannot be written."""
-
-    def undo(self) -> None:
-        """Put back what was there."""
-        if not self._arranged:
-            return
-        if self.path.is_dir() and not self.path.is_symlink():
-            shutil.rmtree(self.path)
-        else:
-            self.path.unlink(missing_ok=True)
-        if self._kept.exists():
-            self._kept.rename(self.path)
-        self._arranged = False
+        super().__init__(path, path.parent.with_name(f"{path.name}.kept"))
 
 
 class LogDirectory(LogFault):

@@ -12,12 +12,11 @@ from pytest_ocap.examination import scenario
 from pytest_ocap.faults.daemons import daemon_of
 from pytest_ocap.faults.wall_clock import WallClock
 from pytest_ocap.logs import LogMark
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand, start
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, start
 from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
     check_answers,
-    check_nothing_left,
-    check_service,
+    check_serves_and_ends,
     service_checks,
     settled_store,
     state_checks,
@@ -117,11 +116,7 @@ def clock_step(
             return
         if logs:
             examination.check("log-goes-on", bool(mark.lines()), mark.tail())
-        examination.outcome("ping", driver.ping(home, timeout=ANSWER_SECONDS))
-        check_service(examination, driver, store)
-        crew = processes.using(home)
-        demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
-        check_nothing_left(examination, driver, home, crew)
+        check_serves_and_ends(examination, driver, store)
 
 
 def _check_alone(

@@ -12,11 +12,11 @@ from pytest_ocap.clock import Clock
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.crowds import Crowd
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand, start
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, start
 from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
     SETTLE_SECONDS,
-    check_nothing_left,
+    check_ends,
     check_service,
     service_checks,
     settled_store,
@@ -120,9 +120,7 @@ def concurrent_start(
         if unserved:
             return
         check_service(examination, driver, store)
-        crew = processes.using(home)
-        demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
-        check_nothing_left(examination, driver, home, crew)
+        check_ends(examination, driver, home)
 
 
 def daemon_of(driver: KernelDriver, home: Path) -> int | None:

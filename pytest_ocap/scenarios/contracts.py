@@ -261,6 +261,41 @@ def check_nothing_left(
     return held
 
 
+def check_ends(
+    examination: Examination,
+    driver: KernelDriver,
+    home: Path,
+    crew: Sequence[psutil.Process] = (),
+    *,
+    running: bool = True,
+) -> None:
+    """Stop the daemon, unless it is not ``running``, and check that nothing is left of it.
+
+    Args:
+        examination: Records the check.
+        driver: The daemon.
+        home: Its home.
+        crew: Processes that have to be gone too, beside those that use the home now.
+        running: Whether there is a daemon to stop.
+
+    Raises:
+        HarnessBrokenError: It cannot be stopped, although nothing is wrong with it.
+    """
+    crew = [*crew, *processes.using(home)]
+    if running:
+        demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
+    check_nothing_left(examination, driver, home, crew)
+
+
+def check_serves_and_ends(
+    examination: Examination, driver: KernelDriver, store: PersistedStore, crew: Sequence[psutil.Process] = ()
+) -> None:
+    """Check that the daemon answers a ping, that its subclusters go on where they were, and that it ends whole."""
+    examination.outcome("ping", driver.ping(store.home, timeout=ANSWER_SECONDS))
+    check_service(examination, driver, store)
+    check_ends(examination, driver, store.home, crew)
+
+
 def _remaining(home: Path, crew: Sequence[psutil.Process]) -> list[psutil.Process]:
     found = {process.pid: process for process in (*crew, *processes.using(home)) if processes.alive(process)}
     return list(found.values())

@@ -10,12 +10,12 @@ from pytest_ocap.arranging import Arrangement
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.starts import InterruptedStart
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore
 from pytest_ocap.scenarios.contracts import (
     DATABASE_LOCKED,
     NOTHING_LEFT,
     check_answers,
-    check_nothing_left,
+    check_ends,
     locked_files,
     settled_store,
     state_checks,
@@ -139,9 +139,7 @@ def crashed_init(
     examination.outcome("ping", driver.ping(home, timeout=ANSWER_SECONDS))
     if probes:
         check_answers(examination, driver, store, store.subclusters)
-    crew = processes.using(home)
-    demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
-    check_nothing_left(examination, driver, home, crew)
+    check_ends(examination, driver, home)
 
 
 def _kill_checks(driver: KernelDriver) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_ocap import processes
 from pytest_ocap.arranging import Arrangement
 from pytest_ocap.driver import Capability, has, lacks
 from pytest_ocap.examination import scenario
@@ -14,7 +13,7 @@ from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, bundles_of, de
 from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
     SETTLED,
-    check_nothing_left,
+    check_ends,
     check_settled,
     check_starts_again,
     listed,
@@ -102,9 +101,7 @@ def full_disk(
             _examine_launch(examination, driver, store, disk)
         else:
             _examine_message(examination, driver, store, disk)
-        crew = processes.using(home)
-        demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
-        check_nothing_left(examination, driver, home, crew)
+        check_ends(examination, driver, home)
 
 
 def _examine_start(examination: Examination, driver: KernelDriver, store: PersistedStore, disk: SmallDisk) -> None:

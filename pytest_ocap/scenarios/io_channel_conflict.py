@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, cast
 
-from pytest_ocap import processes
 from pytest_ocap.arranging import Arrangement
 from pytest_ocap.driver import PLAIN, Capability, Subcluster, has
 from pytest_ocap.examination import scenario
@@ -16,7 +15,7 @@ from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
     UNTYPED,
     check_answers,
-    check_nothing_left,
+    check_ends,
     listed,
     listens,
     masked,
@@ -150,9 +149,7 @@ def io_channel_conflict(
         return
     check_answers(examination, driver, store, [subcluster], answer="comes-back", state="comes-back-where-it-was")
     examination.check("channel-comes-back", listens(channel), f"{channel} was tried")
-    crew = processes.using(home)
-    demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
-    check_nothing_left(examination, driver, home, crew)
+    check_ends(examination, driver, home)
 
 
 def _check_listing(

@@ -9,11 +9,10 @@ from pytest_ocap.arranging import Arrangement
 from pytest_ocap.driver import Capability, has, lacks
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.daemons import KilledStop
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand, start
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, start
 from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
-    check_nothing_left,
-    check_service,
+    check_serves_and_ends,
     masked,
     service_checks,
     settled_store,
@@ -93,8 +92,4 @@ def kill_at_stop(
         again = driver.start(home, timeout=driver.start_timeout)
         if not examination.outcome("recovers", again, within=driver.start_timeout):
             return
-        examination.outcome("ping", driver.ping(home, timeout=ANSWER_SECONDS))
-        check_service(examination, driver, store)
-        crew += processes.using(home)
-        demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
-        check_nothing_left(examination, driver, home, crew)
+        check_serves_and_ends(examination, driver, store, crew)

@@ -10,10 +10,11 @@ from pytest_ocap.arranging import Arrangement
 from pytest_ocap.driver import Capability
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.logs import LOG_FAULTS, LogFault
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand, start
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, start
 from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
     SETTLED,
+    check_ends,
     check_nothing_left,
     check_service,
     check_settled,
@@ -102,10 +103,7 @@ def log_unwritable(
     with examination.armed(fault):
         outcome = driver.start(home, timeout=driver.start_timeout, setting=fault.setting)
         ready = check_settled(examination, driver, home, outcome, fault.path, WHY, told_anyway=True)
-        crew = processes.using(home)
-        if ready:
-            demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
-        check_nothing_left(examination, driver, home, crew)
+        check_ends(examination, driver, home, running=ready)
     check_starts_again(examination, driver, store)
 
 

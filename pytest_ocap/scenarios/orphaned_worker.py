@@ -10,11 +10,10 @@ from pytest_ocap.clock import Clock
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.daemons import OrphanedWorkers
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand, start
+from pytest_ocap.persisted import PersistedStore, start
 from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
-    check_nothing_left,
-    check_service,
+    check_serves_and_ends,
     listens,
     locked_files,
     service_checks,
@@ -97,11 +96,7 @@ def orphaned_worker(
         examination.check("orphans-end", not left, "\n".join(left) or f"{len(fault.workers)} workers have ended")
         if not recovered:
             return
-        examination.outcome("ping", driver.ping(home, timeout=ANSWER_SECONDS))
-        check_service(examination, driver, store)
-        crew = processes.using(home)
-        demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
-        check_nothing_left(examination, driver, home, crew)
+        check_serves_and_ends(examination, driver, store)
 
 
 def _check_holdings(examination: Examination, driver: KernelDriver, home: Path, fault: OrphanedWorkers) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_ocap import processes
 from pytest_ocap.arranging import Arrangement
 from pytest_ocap.driver import Capability
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.pids import ReusedPid
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore
 from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
-    check_nothing_left,
+    check_ends,
     check_service,
     service_checks,
     settled_store,
@@ -90,9 +89,7 @@ def pid_reuse(
             text = fault.pid_file.read_text().strip() if fault.pid_file.is_file() else "(no file)"
             renewed = text not in ("(no file)", str(fault.bystander.pid))
             examination.check("pid-file-renewed", renewed, f"{fault.pid_file}: {text}; not: {fault.bystander.pid}")
-            crew = processes.using(home)
-            demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
-            check_nothing_left(examination, driver, home, crew)
+            check_ends(examination, driver, home)
             fault.leave()
             again = driver.stop(home, timeout=ANSWER_SECONDS)
             said = not again.timed_out and NOT_RUNNING.search(again.text) is not None

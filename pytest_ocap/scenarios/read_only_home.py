@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_ocap import processes
 from pytest_ocap.arranging import Arrangement
 from pytest_ocap.driver import Capability, lacks
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.permissions import ReadOnly
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
 from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
     SETTLED,
-    check_nothing_left,
+    check_ends,
     check_settled,
     check_starts_again,
     content,
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_ocap.driver import KernelDriver
     from pytest_ocap.examination import Examination
+    from pytest_ocap.persisted import PersistedStore
 
 WHY = re.compile(r"permission|read-?only|denied|not writ|cannot be writ|access|EACCES|EROFS|EPERM", re.IGNORECASE)
 
@@ -90,8 +89,5 @@ def read_only_home(
         ready = check_settled(examination, driver, home, outcome, fault.path, WHY, works=store)
         after = content(fault.path)
         examination.check("left-alone", ready or after == before, f"{fault.path} was {before}, is {after}")
-        crew = processes.using(home)
-        if ready:
-            demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
-        check_nothing_left(examination, driver, home, crew)
+        check_ends(examination, driver, home, running=ready)
     check_starts_again(examination, driver, store)

@@ -6,16 +6,14 @@ import re
 import signal
 from typing import TYPE_CHECKING, cast
 
-from pytest_ocap import processes
 from pytest_ocap.arranging import Arrangement
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.daemons import DaemonDeath
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand, start
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, start
 from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
-    check_nothing_left,
-    check_service,
+    check_serves_and_ends,
     masked,
     service_checks,
     settled_store,
@@ -101,11 +99,7 @@ def ready_then_dies(
             "restarts", driver.start(home, timeout=driver.start_timeout), within=driver.start_timeout
         ):
             return
-        examination.outcome("ping", driver.ping(home, timeout=ANSWER_SECONDS))
-        check_service(examination, driver, store)
-        crew = processes.using(home)
-        demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
-        check_nothing_left(examination, driver, home, crew)
+        check_serves_and_ends(examination, driver, store)
 
 
 def _check_status(examination: Examination, driver: KernelDriver, home: Path) -> None:

@@ -6,16 +6,15 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pytest_ocap import processes
 from pytest_ocap.arranging import Arrangement
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.slowness import SlowStart
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
+from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore
 from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
-    check_nothing_left,
+    check_ends,
     check_service,
     locked_files,
     service_checks,
@@ -102,9 +101,7 @@ def slow_init(
     if not examination.outcome("ping", driver.ping(home, timeout=ANSWER_SECONDS)):
         return
     check_service(examination, driver, store)
-    crew = processes.using(home)
-    demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
-    check_nothing_left(examination, driver, home, crew)
+    check_ends(examination, driver, home)
 
 
 def _start_slowly(examination: Examination, driver: KernelDriver, home: Path, seconds: int) -> tuple[Outcome, Outcome]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_ocap import processes
 from pytest_ocap.arranging import Arrangement
 from pytest_ocap.driver import Capability
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.versions import VersionSkew
-from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
 from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
     SETTLED,
-    check_nothing_left,
+    check_ends,
     check_settled,
     check_starts_again,
     content,
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_ocap.driver import KernelDriver
     from pytest_ocap.examination import Examination
+    from pytest_ocap.persisted import PersistedStore
 
 WHY = re.compile(r"version|newer|older|upgrade|migrat|schema", re.IGNORECASE)
 
@@ -101,8 +100,5 @@ def version_skew(
             version = fault.version()
             whole = version == fault.own if ready else after == before
             examination.check("migrated-whole", whole, f"its version is {version}; {was}")
-        crew = processes.using(home)
-        if ready:
-            demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
-        check_nothing_left(examination, driver, home, crew)
+        check_ends(examination, driver, home, running=ready)
     check_starts_again(examination, driver, store)
