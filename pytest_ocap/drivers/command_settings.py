@@ -247,6 +247,11 @@ class _Reader:
         for name, value in users.items():
             if settings.socket is None and "socket" in placeholders(value):
                 raise self._wrong("socket", f"is missing, and {name} uses {{socket}}")
+        if not {*placeholders(settings.start), *placeholders(settings.env)}.intersection(_PLACES):
+            raise self._wrong(
+                "start",
+                "has no {home}, and no variable of env has it: in whichever home, every daemon would be the same one",
+            )
 
     def _verbs(self, kind: str, table: object) -> Iterable[Verb]:
         if not isinstance(table, dict):

@@ -127,7 +127,7 @@ def test_a_daemon_with_nothing_but_a_life_skips_the_rest_by_name(project: Projec
         [tool.pytest_ocap]
         driver = "command"
         [tool.pytest_ocap.command]
-        start = ["true"]
+        start = ["true", "{home}"]
         stop = ["true"]
         cli = { ping = ["true"] }
         """

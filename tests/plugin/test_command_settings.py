@@ -33,6 +33,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("stop", None, "stop is missing; it is the command that stops the daemon"),
     ("start", "node cli.mjs", "start is one text; write a list of words, as ['node', 'cli.mjs']"),
     ("start", [], "start is not a list of words: []"),
+    ("start", ["true", "x"], "start has no {home}, and no variable of env has it*every daemon would be the same one"),
     ("start", ["true", "{hom}"], "start has the unknown placeholder {hom}; known here: {home}, *did you mean 'home'?"),
     ("start", ["true", "{root}"], "start has the unknown placeholder {root}; known here: {home}, {socket}, {timeout}"),
     (
@@ -139,7 +140,7 @@ def test_verbs_and_files_that_are_given_are_capabilities_and_no_others(source: P
         Capability.PHASES,
     }
     assert set(driver.supports) == have
-    small = {"start": ["true"], "stop": ["true"], "phases": [], "cli": {"ping": ["true"]}}
+    small = {"start": ["true", "{home}"], "stop": ["true"], "phases": [], "cli": {"ping": ["true"]}}
     assert driver_from(small, source).supports == {}
     more = changed("rpc.list", {"method": "l", "state": "s", "code": "c"}) | {
         "log": "{home}/l",
