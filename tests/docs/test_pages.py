@@ -87,7 +87,8 @@ def reader(short_tmp: Path) -> tuple[Path, dict[str, str]]:
     for name, module in {"ocap": "kernel.cli", "pytest": f"pytest {plugin} -p no:randomly -p no:cacheprovider"}.items():
         (commands / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
         (commands / name).chmod(0o755)
-    (commands / "python").symlink_to(sys.executable)
+    (commands / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')  # a link would lose the environment
+    (commands / "python").chmod(0o755)
     environment = {
         "HOME": str(short_tmp / "home"),
         "PATH": f"{commands}:/usr/local/bin:/usr/bin:/bin",

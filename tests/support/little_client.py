@@ -67,7 +67,7 @@ def start(home: Path, timeout: float) -> int:
     if DEFECT == "refuses-stale-pid" and (home / "pid").exists() and alive(home) is None:
         sys.stderr.write(f"Error: {home / 'pid'} is there; is a daemon running?" + "\n")
         return 1
-    other = attend(home, timeout)
+    other = None if DEFECT == "loser-gives-up" else attend(home, timeout)
     return spawn(home, timeout) if other is None else other
 
 
