@@ -242,8 +242,12 @@ class _Reader:
                 )
         if settings.store_format is not None and settings.store is None:
             raise self._wrong("store", "is missing; store_format says something about it")
+        self._placed(settings)
+
+    def _placed(self, settings: Settings) -> None:
+        """Insist that what is named where is also said."""
         users: dict[str, Any] = {key: getattr(settings, key) for key in KEYS if "socket" in KEYS[key].placeholders}
-        users |= {name: verb.command or verb.params for name, verb in verbs.items()}
+        users |= {name: verb.command or verb.params for name, verb in settings.verbs.items()}
         for name, value in users.items():
             if settings.socket is None and "socket" in placeholders(value):
                 raise self._wrong("socket", f"is missing, and {name} uses {{socket}}")
