@@ -13,6 +13,7 @@ from kernel.errors import OcapError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _collections_abc import dict_items, dict_values
     from collections.abc import Callable
     from typing import Any, NoReturn
 
@@ -32,10 +33,16 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are ours: typed, and with the next step."""
 
     def __init__(self, *, description: str, **options: Any) -> None:
-        # The formatter leaves paragraphs alone, for the sake of the examples.
-        super().__init__(
-            description=_wrapped(description), formatter_class=_HelpFormatter, allow_abbrev=False, **options
-        )
+        super().__init__(description=description, formatter_class=_HelpFormatter, allow_abbrev=False, **options)
+
+    def format_help(self) -> str:
+        """Give the help; the description is filled here, because the formatter leaves paragraphs as they are."""
+        description = self.description
+        self.description = wrapped(description or "")
+        try:
+            return super().format_help()
+        finally:
+            self.description = description
 
     def print_help(self, file: object = None) -> None:
         """Print the help to standard output; argparse itself would not say that it cannot be written."""
@@ -61,29 +68,95 @@ class Version(argparse.Action):
         parser.exit()
 
 
-def add_group(commands: Any, name: str, summary: str, description: str, *lines: str) -> Any:
-    """Add a command that has commands of its own, and give what to add them to; ``lines`` are its examples."""
-    parser: Parser = commands.add_parser(name, help=summary, description=description, epilog=examples(*lines))
-    parser.set_defaults(parser=parser)
-    _add_home(parser)
-    return parser.add_subparsers(title="commands", metavar="COMMAND", required=False)
+class Commands(argparse._SubParsersAction):  # type: ignore[type-arg]  # it takes none when it runs
+    """The commands of a parser.  Each gets its own parser, with all that belongs to it, when it is first asked for.
+
+    A command line asks for one of them, and to make them all costs as much as starting Python does.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._name_parser_map = self.choices = _Parsers()
+
+    def add(self, name: str, summary: str, make: Callable[[str], Parser]) -> None:
+        """Add a command: its name, what it does, and what gives its parser when told how it is called."""
+        self._choices_actions.append(self._ChoicesPseudoAction(name, (), summary))
+        self._name_parser_map[name] = lambda: make(f"{self._prog_prefix} {name}")
 
 
-def add_command(commands: Any, name: str, handler: str, summary: str, description: str, *lines: str) -> Parser:
+class _Parsers(dict[str, object]):
+    """Parsers by the names of their commands, in the order of the help; each is made when it is first asked for."""
+
+    def __getitem__(self, name: str) -> object:
+        found = super().__getitem__(name)
+        if not isinstance(found, Parser) and callable(found):
+            found = self[name] = found()
+        return found
+
+    def values(self) -> dict_values[str, object]:
+        self._make_all()
+        return super().values()
+
+    def items(self) -> dict_items[str, object]:
+        self._make_all()
+        return super().items()
+
+    def _make_all(self) -> None:
+        for name in self:
+            self.__getitem__(name)
+
+
+def add_commands(parser: Parser) -> Commands:
+    """Give what to add the commands of a parser to."""
+    made = parser.add_subparsers(action=Commands, prog=parser.prog, title="commands", metavar="COMMAND", required=False)
+    assert isinstance(made, Commands)
+    return made
+
+
+def add_group(
+    commands: Commands, name: str, fill: Callable[[Commands], None], summary: str, description: str, *lines: str
+) -> None:
+    """Add a command that has commands of its own, which ``fill`` adds; ``lines`` are its examples."""
+
+    def make(prog: str) -> Parser:
+        parser = Parser(prog=prog, description=description, epilog=examples(*lines))
+        parser.set_defaults(parser=parser)
+        _add_home(parser)
+        fill(add_commands(parser))
+        return parser
+
+    commands.add(name, summary, make)
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    handler: str,
+    fill: Callable[[Parser], None],
+    summary: str,
+    description: str,
+    *lines: str,
+) -> None:
     """Add a command.
 
     Args:
-        commands: What :func:`add_group` gave, or the like.
+        commands: What it is added to.
         name: The word that calls it.
         handler: The function that carries it out, as ``module:function``.
+        fill: Adds its arguments.
         summary: What it does, in the list of commands.
         description: What it does, prints and changes, in its own help.
         lines: Its examples.
     """
-    parser: Parser = commands.add_parser(name, help=summary, description=description, epilog=examples(*lines))
-    parser.set_defaults(handler=handler, parser=parser)
-    _add_home(parser)
-    return parser
+
+    def make(prog: str) -> Parser:
+        parser = Parser(prog=prog, description=description, epilog=examples(*lines))
+        parser.set_defaults(handler=handler, parser=parser)
+        _add_home(parser)
+        fill(parser)
+        return parser
+
+    commands.add(name, summary, make)
 
 
 def _add_home(parser: Parser) -> None:
@@ -119,11 +192,11 @@ def _help_width() -> int:
         return 78
 
 
-def _wrapped(text: str) -> str:
+def wrapped(text: str) -> str:
     """Fill a paragraph to the width of the help."""
-    lines = [""]
+    lines, width = [""], _help_width()
     for word in text.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > _help_width():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
             lines.append("")
         lines[-1] += f" {word}" if lines[-1] else word
     return "\n".join(lines)

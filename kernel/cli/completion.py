@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from kernel.cli.arguments import wrapped
 from kernel.cli.output import say
 from kernel.cli.parser import build_parser
 
@@ -40,4 +41,5 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
         yield action
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
+                command.description = wrapped(command.description or "")  # zsh shows its first line
                 yield from _actions(command)

@@ -8,14 +8,9 @@ from __future__ import annotations
 
 import argparse
 
-from kernel.cli.arguments import Parser, Version, add_command, add_json, examples
+from kernel.cli.arguments import Commands, Parser, Version, add_command, add_commands, add_json, examples
 from kernel.cli.parser_daemon import add_daemon
 from kernel.cli.parser_subcluster import add_subcluster
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 
 _EXIT_CODES = """\
 exit codes:
@@ -92,7 +87,7 @@ def build_parser() -> Parser:
     parser.add_argument("--home", metavar="DIR", help="the home directory (default: $OCAP_HOME, else ~/.ocap)")
     parser.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
     parser.set_defaults(parser=parser)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=False)
+    commands = add_commands(parser)
     add_daemon(commands)
     add_subcluster(commands)
     _add_bundle(commands)
@@ -104,11 +99,12 @@ def build_parser() -> Parser:
 # --- ocap bundle, doctor, completion -------------------------------------------------------------------------------
 
 
-def _add_bundle(commands: Any) -> None:
-    bundle = add_command(
+def _add_bundle(commands: Commands) -> None:
+    add_command(
         commands,
         "bundle",
         "kernel.cli.bundle:bundle",
+        _add_bundle_arguments,
         "make a bundle of a vat's source",
         "Write a bundle: the module ENTRY, which defines build_root_object, and every local module it imports. The "
         "same source gives the same bytes. With --inspect, say what is in a bundle.",
@@ -116,41 +112,48 @@ def _add_bundle(commands: Any) -> None:
         "ocap bundle counter.py -o counter.bundle --print-integrity",
         "ocap bundle --inspect counter.bundle",
     )
-    bundle.add_argument("entry", metavar="ENTRY", nargs="?", help="the source file of the entry module, or its package")
-    bundle.add_argument(
+
+
+def _add_bundle_arguments(parser: Parser) -> None:
+    parser.add_argument("entry", metavar="ENTRY", nargs="?", help="the source file of the entry module, or its package")
+    parser.add_argument(
         "-o", "--output", metavar="FILE", help="the bundle to write (default: ENTRY's name with .bundle, here)"
     )
-    bundle.add_argument(
+    parser.add_argument(
         "--print-integrity", action="store_true", help="print the bundle's digest, for 'integrity' and --integrity"
     )
-    bundle.add_argument("--inspect", metavar="FILE", help="say what is in the bundle FILE instead of writing one")
-    add_json(bundle)
+    parser.add_argument("--inspect", metavar="FILE", help="say what is in the bundle FILE instead of writing one")
+    add_json(parser)
 
 
-def _add_doctor(commands: Any) -> None:
-    doctor = add_command(
+def _add_doctor(commands: Commands) -> None:
+    add_command(
         commands,
         "doctor",
         "kernel.cli.doctor:doctor",
+        add_json,
         "find out what a start would do, changing nothing",
         "Try the restore of the home directory's store on a copy, whether the daemon runs or not, and say what would "
         "be quarantined and why, what is stale, and what to do. Exits with 1 when there are findings.",
         "ocap doctor",
         "ocap --home ./home doctor --json",
     )
-    add_json(doctor)
 
 
-def _add_completion(commands: Any) -> None:
-    completion = add_command(
+def _add_completion(commands: Commands) -> None:
+    add_command(
         commands,
         "completion",
         "kernel.cli.completion:completion",
+        _add_completion_arguments,
         "print a completion script for a shell",
         "Print the script that teaches a shell to complete this command.",
         "ocap completion bash > ~/.local/share/bash-completion/completions/ocap",
         "ocap completion zsh > ~/.zfunc/_ocap                # a directory of $fpath",
         "ocap completion tcsh > ~/.ocap.csh                  # source it in ~/.tcshrc",
     )
-    completion.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "tcsh"), help="bash, zsh or tcsh")
-    add_json(completion, argparse.SUPPRESS)
+
+
+def _add_completion_arguments(parser: Parser) -> None:
+    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "tcsh"), help="bash, zsh or tcsh")
+    add_json(parser, argparse.SUPPRESS)

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from kernel.cli.arguments import Parser, add_command, add_group, add_json, add_timeout, count, kref, seconds
+from kernel.cli.arguments import (
+    Commands,
+    Parser,
+    add_command,
+    add_group,
+    add_json,
+    add_timeout,
+    count,
+    kref,
+    seconds,
+)
 from kernel.cli.logtext import LEVELS
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
-
-def add_daemon(commands: Any) -> None:
+def add_daemon(commands: Commands) -> None:
     """Add ``ocap daemon`` and its commands."""
-    group = add_group(
+    add_group(
         commands,
         "daemon",
+        _add_commands,
         "start, stop and ask the daemon",
         "The daemon runs the kernel of one home directory.",
         "ocap daemon start",
         "ocap daemon status --json",
         "ocap daemon stop",
     )
-    start = add_command(
+
+
+def _add_commands(group: Commands) -> None:
+    add_command(
         group,
         "start",
         "kernel.cli.daemon:start",
+        _add_start_options,
         "start the daemon and wait until it is ready",
         "Start the daemon of the home directory, unless it runs already, and return when it is ready. The path of its "
         "socket is printed on standard output; 'ready', or 'ready, degraded: …' with the subclusters that could not "
@@ -33,32 +44,31 @@ def add_daemon(commands: Any) -> None:
         "ocap --home ./home daemon start --timeout 60",
         "ocap daemon start --require-confinement",
     )
-    _add_start_options(start)
-    stop = add_command(
+    add_command(
         group,
         "stop",
         "kernel.cli.daemon:stop",
+        _add_stop_options,
         "stop the daemon",
         "Ask the daemon to stop; one that does not is sent SIGTERM, then SIGKILL. Says what was done. Done, too, when "
         "no daemon is running.",
         "ocap daemon stop",
         "ocap daemon stop --force",
     )
-    _add_stop_options(stop)
-    restart = add_command(
+    add_command(
         group,
         "restart",
         "kernel.cli.daemon:restart",
+        _add_restart_options,
         "stop the daemon, then start it",
         "Stop the daemon if it is running, then start it. Subclusters whose cause of quarantine has gone run again.",
         "ocap daemon restart",
     )
-    _add_start_options(restart)
-    restart.add_argument("--force", action="store_true", help="do not ask it to stop: end it")
-    status = add_command(
+    add_command(
         group,
         "status",
         "kernel.cli.daemon:status",
+        add_json,
         "tell how the daemon is",
         "Tell whether the daemon runs, what state it is in, and which subclusters are quarantined and why. Starts "
         "nothing. Exits with 3 when it is not running, 5 when it hangs or does not answer, 6 when something foreign "
@@ -66,29 +76,22 @@ def add_daemon(commands: Any) -> None:
         "ocap daemon status",
         "ocap daemon status --json",
     )
-    add_json(status)
-    logs = add_command(
+    add_command(
         group,
         "logs",
         "kernel.cli.logs:logs",
+        _add_logs_options,
         "show the daemon's log",
         "Show the last records of the daemon's log, the newest last.",
         "ocap daemon logs",
         "ocap daemon logs --follow --level warning",
         "ocap daemon logs -n 1000 --json",
     )
-    logs.add_argument("-f", "--follow", action="store_true", help="go on showing records as they are written")
-    logs.add_argument(
-        "-n", "--lines", type=count, default=50, metavar="N", help="how many records to show (default: 50)"
-    )
-    logs.add_argument(
-        "--level", choices=LEVELS, default="debug", metavar="LEVEL", help=f"show this level and up: {', '.join(LEVELS)}"
-    )
-    add_json(logs, "print the records as they are in the log, one JSON object a line")
-    purge = add_command(
+    add_command(
         group,
         "purge",
         "kernel.cli.purge:purge",
+        _add_purge_options,
         "delete the store, the pinned bundles and the logs",
         "Stop the daemon and delete everything that the kernel keeps in the home directory: the store with all "
         "subclusters and their state, the pinned bundles and the logs. Files that are not the kernel's stay. Without "
@@ -96,12 +99,11 @@ def add_daemon(commands: Any) -> None:
         "ocap daemon purge",
         "ocap daemon purge --yes",
     )
-    purge.add_argument("--yes", action="store_true", help="do it")
-    add_json(purge)
-    execute = add_command(
+    add_command(
         group,
         "exec",
         "kernel.cli.messages:execute",
+        _add_exec_arguments,
         "call a method of the daemon",
         "Call any method of the daemon's protocol and print its result as JSON. Starts the daemon if it is not "
         "running. A relative bundleSpec is taken relative to the working directory.",
@@ -110,16 +112,11 @@ def add_daemon(commands: Any) -> None:
         """ocap daemon exec launchSubcluster '{"config": {"bootstrap": "main",
       "vats": {"main": {"bundleSpec": "counter.bundle"}}}}'""",
     )
-    execute.add_argument("method", metavar="METHOD", help="the name of the method")
-    execute.add_argument(
-        "params", metavar="JSON-PARAMS", nargs="?", help="its parameters, a JSON array or object (default: [])"
-    )
-    add_timeout(execute, 30.0, "how long to wait for the answer")
-    add_json(execute, "print an error as JSON, too")
-    queue = add_command(
+    add_command(
         group,
         "queueMessage",
         "kernel.cli.messages:queue_message",
+        _add_message_arguments,
         "send a message to an object and print its answer",
         "Send a message to the object KREF and wait for the answer. Each argument is JSON, or else a string. A plain "
         "answer is printed as JSON; one that holds references or other values without a plain form is printed as "
@@ -129,12 +126,6 @@ def add_daemon(commands: Any) -> None:
         "ocap daemon queueMessage ko4 increment --json",
         "ocap daemon queueMessage -- ko4 greet --json     # after -- nothing is an option",
     )
-    queue.set_defaults(takes_rest=True)
-    queue.add_argument("kref", metavar="KREF", type=kref, help="the object: ko<number>, for example a rootKref")
-    queue.add_argument("method", metavar="METHOD", help="the name of the method")
-    queue.add_argument("args", metavar="ARG", nargs="*", help="an argument: JSON, or else a string")
-    add_timeout(queue, 30.0, "how long to wait for the answer")
-    add_json(queue, "print the answer as CapData")
 
 
 def _add_start_options(parser: Parser) -> None:
@@ -163,3 +154,42 @@ def _add_stop_options(parser: Parser) -> None:
     add_timeout(parser, 10.0, "how long it may take to stop before it is killed")
     parser.add_argument("--force", action="store_true", help="do not ask: terminate it, and kill it a second later")
     add_json(parser)
+
+
+def _add_restart_options(parser: Parser) -> None:
+    _add_start_options(parser)
+    parser.add_argument("--force", action="store_true", help="do not ask it to stop: end it")
+
+
+def _add_logs_options(parser: Parser) -> None:
+    parser.add_argument("-f", "--follow", action="store_true", help="go on showing records as they are written")
+    parser.add_argument(
+        "-n", "--lines", type=count, default=50, metavar="N", help="how many records to show (default: 50)"
+    )
+    parser.add_argument(
+        "--level", choices=LEVELS, default="debug", metavar="LEVEL", help=f"show this level and up: {', '.join(LEVELS)}"
+    )
+    add_json(parser, "print the records as they are in the log, one JSON object a line")
+
+
+def _add_purge_options(parser: Parser) -> None:
+    parser.add_argument("--yes", action="store_true", help="do it")
+    add_json(parser)
+
+
+def _add_exec_arguments(parser: Parser) -> None:
+    parser.add_argument("method", metavar="METHOD", help="the name of the method")
+    parser.add_argument(
+        "params", metavar="JSON-PARAMS", nargs="?", help="its parameters, a JSON array or object (default: [])"
+    )
+    add_timeout(parser, 30.0, "how long to wait for the answer")
+    add_json(parser, "print an error as JSON, too")
+
+
+def _add_message_arguments(parser: Parser) -> None:
+    parser.set_defaults(takes_rest=True)
+    parser.add_argument("kref", metavar="KREF", type=kref, help="the object: ko<number>, for example a rootKref")
+    parser.add_argument("method", metavar="METHOD", help="the name of the method")
+    parser.add_argument("args", metavar="ARG", nargs="*", help="an argument: JSON, or else a string")
+    add_timeout(parser, 30.0, "how long to wait for the answer")
+    add_json(parser, "print the answer as CapData")
