@@ -11,6 +11,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,3 +24,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     from kernel.cli.app import main as run
 
     return run(argv)
+
+
+def command() -> NoReturn:
+    """Be the ``ocap`` command: run it, and end this process."""
+    import gc
+
+    gc.set_threshold(100_000)  # a command is over before there is garbage worth looking for
+    status = main()
+    from kernel.ending import end_process
+
+    end_process(status)

@@ -24,6 +24,6 @@ def _forget_working_directory() -> None:
 
 if __name__ == "__main__":
     _forget_working_directory()
-    from kernel.cli.app import main
+    from kernel.cli import command
 
-    sys.exit(main())
+    command()

@@ -5,12 +5,14 @@ library) is a fatal like any other: in ``daemon.log`` and on the status pipe.  T
 package.
 """
 
+import gc
 import os
 import sys
 
 
 def main() -> int:
     """Run the daemon; give the exit status of the process."""
+    gc.disable()  # until it is ready: what a start makes is here to stay
     try:
         from kernel.daemon.main import run
     except BaseException as error:  # noqa: BLE001 - whatever an import raises has to be reported
@@ -62,4 +64,9 @@ def _option(arguments: list[str], name: str) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    try:
+        from kernel.ending import end_process
+    except BaseException:  # noqa: BLE001 - a broken installation, which has been reported
+        sys.exit(status)
+    end_process(status)

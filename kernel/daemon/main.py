@@ -9,6 +9,7 @@ Invariants: the lock comes before everything else of the home and goes last; eac
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -222,6 +223,8 @@ class Daemon:
         )
         self._enter(READY)
         self._status.close()
+        gc.freeze()  # what the start has made is here to stay, and no search for garbage need go through it
+        gc.enable()
 
     # --- signals and other surprises ---
 

@@ -22,8 +22,9 @@ _LOWEST_FD = 10
 STOP_SECONDS = 5.0
 _STDERR_BYTES = 8192
 
+# Garbage is not looked for: what a template makes is here to stay, and a worker turns the search on for itself.
 _BOOT = (
-    "import sys; root, parent, bound, *rest = sys.argv[1:]; sys.path.insert(0, root); "
+    "import gc; gc.disable(); import sys; root, parent, bound, *rest = sys.argv[1:]; sys.path.insert(0, root); "
     "sys.path += [entry for entry in rest if entry not in sys.path]; "
     "from kernel.workers.template import main; main(int(parent), bound == 'bound')"
 )

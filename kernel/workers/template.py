@@ -23,6 +23,7 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from kernel.ending import end_process
 from kernel.errors import OcapError, describe
 from kernel.vat.modules import preload
 from kernel.vat.supervisor import Bounds, Supervisor
@@ -179,7 +180,7 @@ def _close_above(last: int) -> None:
                 os.close(int(name))
 
 
-def main(parent: int, die_with_parent: bool) -> None:
+def main(parent: int, die_with_parent: bool) -> NoReturn:
     """Be the template for the pool in process ``parent``, whose socket is descriptor 3.
 
     Args:
@@ -200,7 +201,6 @@ def main(parent: int, die_with_parent: bool) -> None:
     with socket.socket(fileno=CONTROL_FD) as control:
         template = Template(control, confinement, filter_)
         template.report(["ready", list(confinement)])
-        gc.collect()
         gc.freeze()  # keeps the pages that workers share from being written
-        gc.disable()
         template.serve()
+    end_process(0)

@@ -332,6 +332,7 @@ def test_an_unhandled_exception_of_a_running_daemon_is_a_fatal_and_ends_it(home:
         from kernel.loop import Loop
         def callback():
             raise RuntimeError("in a callback")
+        gc.unfreeze()  # else what the start has made is not among the objects
         (loop,) = [one for one in gc.get_objects() if isinstance(one, Loop)]
         loop.call_soon(callback)
         """,
