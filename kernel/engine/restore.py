@@ -150,8 +150,7 @@ class Restore:
             self._log.warning("subcluster.unchecked", subclusterId=subcluster_id(record.id), error=error.to_json())
         except OcapError as error:
             self._quarantine.impose(record.id, error, vat=vat_name)
-        except Exception as error:  # noqa: BLE001
-            # A fault that nobody foresaw is the affair of this subcluster too.
+        except Exception as error:  # noqa: BLE001 - a fault that nobody foresaw is the affair of this subcluster too
             unforeseen = RecordCorruptError(
                 f"subcluster {subcluster_id(record.id)} cannot be restored: {describe(error)}", path=self._store.path
             )

@@ -152,9 +152,7 @@ class Losses:
         yield Family.NAMES_LOST, names, None
         files: dict[int, list[int]] = {}
         for number in self._data:
-            operation = self._operations[number]
-            assert not isinstance(operation, SetNames)
-            files.setdefault(operation.inode, []).append(number)  # type: ignore[attr-defined]
+            files.setdefault(self._operations[number].inode, []).append(number)
         for numbers in list(files.values())[-self._bound.window :]:
             yield Family.FILE_LOST, frozenset(numbers), None
         directories: dict[int, list[int]] = {}

@@ -18,6 +18,7 @@ class Operation:
         call: The number of the call that asked for it.
         began: When the call began, in seconds of the recording.
         ended: When it came back; infinity when it never did, or was not seen to.
+        inode: What it changes: a file, or that whose names it changes.
         words: What it is, for a report: "write of 4096 bytes at 8192 of kernel.sqlite-wal".
     """
 
@@ -25,6 +26,7 @@ class Operation:
     call: int
     began: float
     ended: float
+    inode: int
     words: str
 
 
@@ -33,14 +35,12 @@ class Write(Operation):
     """Bytes of a file.
 
     Attributes:
-        inode: The file.
         offset: Where they begin.
         data: They.
         end: Where they end.
         extends: Whether the file was shorter than their end when they were written.
     """
 
-    inode: int
     offset: int
     data: bytes
     end: int
@@ -52,11 +52,9 @@ class Truncate(Operation):
     """A new length of a file.
 
     Attributes:
-        inode: The file.
         size: The length in bytes.
     """
 
-    inode: int
     size: int
 
 
@@ -65,11 +63,9 @@ class SetMode(Operation):
     """New permission bits.
 
     Attributes:
-        inode: What they are of.
         mode: The bits.
     """
 
-    inode: int
     mode: int
 
 
@@ -79,13 +75,11 @@ class SetNames(Operation):
 
     Attributes:
         changes: (inode of the directory, name, inode that it means from then on; ``None`` when the name goes).
-        inode: Whose names they are.
-        moves_directory: Whether that is a directory.
+        moves_directory: Whether what has the names is a directory.
         replaces: Whether a name that meant another file means this one now (rename over).
     """
 
     changes: tuple[tuple[int, str, int | None], ...]
-    inode: int
     moves_directory: bool = False
     replaces: bool = False
 
