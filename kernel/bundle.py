@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import keyword
-from typing import NamedTuple
 
 from kernel.errors import BundleCorruptError, ConfigError
+from kernel.records import Record
 from kernel.strict_json import load_strictly
 
+TYPE_CHECKING = False
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,7 @@ _REBUILD = "Build it again with `ocap bundle`, or restore the file from a copy."
 _HASH_BYTES = {"sha256": 32, "sha384": 48, "sha512": 64}
 
 
-class Module(NamedTuple):
+class Module(Record):
     """One source module of a bundle: its path inside the bundle, its text, and whether it is a package."""
 
     path: str
@@ -41,7 +42,7 @@ class Module(NamedTuple):
     is_package: bool
 
 
-class Bundle(NamedTuple):
+class Bundle(Record):
     """A parsed bundle.
 
     Attributes:

@@ -27,13 +27,16 @@ module does not know what the slots name: its callers say how a reference become
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.errors import CapDataError
 from kernel.passables import RemoteError, Slot, Symbol, Tagged
+from kernel.records import Record
 from kernel.smallcaps import Decoder, Encoder, dump
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kernel.smallcaps import SlotOf, ValueOf
 
 __all__ = [
@@ -50,7 +53,7 @@ __all__ = [
 ]
 
 
-class CapData(NamedTuple):
+class CapData(Record):
     """A passable value, encoded: a smallcaps text and the references that it mentions by index."""
 
     body: str

@@ -13,15 +13,17 @@ import math
 import os
 import re
 import sys
-from typing import Any, NamedTuple
 
 from kernel.bundle import FORMAT, parse_integrity
 from kernel.errors import ConfigError
+from kernel.records import Record
 from kernel.strict_json import load_strictly
 
 TYPE_CHECKING = False
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 """The largest configuration file that is read, in bytes."""
@@ -53,7 +55,7 @@ _NOT_HERE = {
 }
 
 
-class VatConfig(NamedTuple):
+class VatConfig(Record):
     """What one vat is made of.
 
     Attributes:
@@ -84,7 +86,7 @@ class VatConfig(NamedTuple):
         return record
 
 
-class IoConfig(NamedTuple):
+class IoConfig(Record):
     """One IO channel: a Unix socket at ``path`` that carries lines ``in``, ``out`` or both (``inout``)."""
 
     type: str
@@ -92,7 +94,7 @@ class IoConfig(NamedTuple):
     direction: str
 
 
-class ClusterConfig(NamedTuple):
+class ClusterConfig(Record):
     """What a subcluster is made of: its vats, the one that is bootstrapped, its services and its IO channels."""
 
     bootstrap: str

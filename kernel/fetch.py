@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import NamedTuple
 
 from kernel.bundle import MAX_BUNDLE_BYTES, parse_bundle, parse_integrity, sri_with
 from kernel.errors import (
@@ -24,7 +23,9 @@ from kernel.errors import (
 )
 from kernel.fetch_file import Fingerprint, read_file, stat_file
 from kernel.fetch_url import resolve_bundle_path
+from kernel.records import Record
 
+TYPE_CHECKING = False
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 
-class Fetched(NamedTuple):
+class Fetched(Record):
     """A bundle and where it came from: ``resolved`` is its absolute path or its URL."""
 
     data: bytes

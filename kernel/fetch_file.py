@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import NamedTuple
 
 from kernel.errors import (
     EXHAUSTED,
@@ -20,7 +19,9 @@ from kernel.errors import (
     BundleUrlError,
     exhausted,
 )
+from kernel.records import Record
 
+TYPE_CHECKING = False
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kernel.errors import OcapError
@@ -36,7 +37,7 @@ _NOT_REGULAR = (
 )
 
 
-class Fingerprint(NamedTuple):
+class Fingerprint(Record):
     """What tells, without reading it, that a file is the one seen before: size in bytes, time of change, identity."""
 
     size: int

@@ -19,12 +19,26 @@ import threading
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
+    from typing import Any, Generic, TypeVar, cast
 
-T = TypeVar("T")
+    T = TypeVar("T")
+else:  # importing typing for these would cost more than the loop does
+    T = None
+
+    class Generic:
+        """Stands in for that of ``typing``."""
+
+        __slots__ = ()
+        __class_getitem__ = classmethod(lambda cls, _parameters: cls)
+
+    def cast(_kind, value):
+        """Give the value."""
+        return value
+
 
 _PENDING = "pending"
 _DONE = "done"

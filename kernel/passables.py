@@ -5,24 +5,28 @@ These are plain data: they know nothing of how they are encoded, nor of vats.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from kernel.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
-class Slot(NamedTuple):
+class Slot(Record):
     """A reference as an opaque value, for programs that only hand references on."""
 
     id: str
     iface: str | None = None
 
 
-class Tagged(NamedTuple):
+class Tagged(Record):
     """A value with a name that says how to read it."""
 
     tag: str
     payload: Any
 
 
-class Symbol(NamedTuple):
+class Symbol(Record):
     """A registered symbol, as JavaScript vats have them."""
 
     name: str

@@ -8,11 +8,14 @@ known here.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
-
 from kernel.errors import RefError
+from kernel.records import Record
 
-RefKind = Literal["object", "promise"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    RefKind = Literal["object", "promise"]
 
 ROOT_VREF = "o+0"
 MAX_NUMBER = 2**63 - 1
@@ -21,14 +24,14 @@ MAX_NUMBER = 2**63 - 1
 _SHOWN_CHARACTERS = 80
 
 
-class Kref(NamedTuple):
+class Kref(Record):
     """A kernel-wide reference: an object (``ko<n>``) or a promise (``kp<n>``)."""
 
     kind: RefKind
     number: int
 
 
-class Vref(NamedTuple):
+class Vref(Record):
     """A reference as one vat numbers it: exported by the vat (``o+n``, ``p+n``), or imported (``o-n``, ``p-n``)."""
 
     kind: RefKind

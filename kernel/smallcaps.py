@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, cast
 
 from kernel.errors import CapDataError, OcapError
 from kernel.passables import RemoteError, Symbol, Tagged
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     SlotOf = Callable[[object], tuple[str, str | None] | None]
     ValueOf = Callable[[str, str | None], object]
@@ -330,7 +331,8 @@ def _number(digits: str) -> int:
     if len(digits) <= _DIGITS_AT_ONCE:
         return int(digits)
     half = len(digits) // 2
-    return _number(digits[:-half]) * cast("int", 10**half) + _number(digits[-half:])
+    power: int = 10**half
+    return _number(digits[:-half]) * power + _number(digits[-half:])
 
 
 def _shorten(text: str) -> str:

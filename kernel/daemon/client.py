@@ -14,7 +14,6 @@ import select
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Any, Self
 
 from kernel.daemon.home import check_socket_path
 from kernel.daemon.process import monotonic, name_of
@@ -28,9 +27,11 @@ from kernel.errors import (
     RpcError,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Any, Self
 
 #: The longest answer a client takes, in bytes.
 MAX_ANSWER_BYTES = 256 * 1024 * 1024

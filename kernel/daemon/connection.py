@@ -10,11 +10,11 @@ from __future__ import annotations
 import select
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from kernel.daemon import rpc
 from kernel.errors import RpcError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kernel.daemon.server import Server
     from kernel.loop import Future, Loop

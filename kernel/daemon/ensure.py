@@ -9,7 +9,6 @@ at once when its process is stopped: a slow start that gets on is waited for.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.daemon import outcome
 from kernel.daemon.client import Client
@@ -19,9 +18,12 @@ from kernel.daemon.spawn import Spawned, reap, spawn_daemon
 from kernel.daemon.stop import StopReport, stop_daemon
 from kernel.daemon.watch import SETTLING, Watch, stands_still
 from kernel.errors import ConnectionLostError, NotRunningError, OcapError, RequestTimeoutError
+from kernel.records import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from kernel.daemon.home import Home
     from kernel.daemon.lock import LockInfo, LockState
@@ -39,7 +41,7 @@ _ATTEMPTS = 3
 _POLL = 0.02
 
 
-class DaemonState(NamedTuple):
+class DaemonState(Record):
     """A daemon that is ready."""
 
     state: str

@@ -10,13 +10,14 @@ groups.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from kernel.daemon.process import this_process
 from kernel.errors import OcapError, to_record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from kernel.daemon.log import DaemonLog
 

@@ -11,12 +11,12 @@ import errno
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING
 
 from kernel.daemon.client import peer_credentials
 from kernel.daemon.process import name_of
 from kernel.errors import DaemonForeignError, HomeError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kernel.events import Log
 

@@ -19,7 +19,6 @@ import json
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.daemon.process import (
     ProcessId,
@@ -32,9 +31,12 @@ from kernel.daemon.process import (
     this_process,
 )
 from kernel.errors import DaemonRunningError, LockError
+from kernel.records import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 #: One page: what one ``pwrite`` replaces at once.
 TEXT_BYTES = 4096
@@ -49,7 +51,7 @@ STOPPING = "stopping"
 READY = "ready"
 
 
-class LockInfo(NamedTuple):
+class LockInfo(Record):
     """What the text in the lock file says."""
 
     process: ProcessId
@@ -76,7 +78,7 @@ class LockInfo(NamedTuple):
         return self.phase in (STOPPED, FAILED)
 
 
-class LockState(NamedTuple):
+class LockState(Record):
     """Whether the lock is held, and what its text says (None when there is none that can be read)."""
 
     held: bool

@@ -15,15 +15,16 @@ import json
 import os
 import stat
 import sys
-import threading
 import time
-from typing import TYPE_CHECKING, Any, BinaryIO
+from _thread import RLock  # all that is needed here of threading, which a client can do without
 
 from kernel.errors import LogError, describe, to_record
 from kernel.timestamps import timestamp
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import Any, BinaryIO
 
 LEVELS = ("debug", "info", "warning", "error", "fatal")
 MAX_BYTES = 10 * 1024 * 1024
@@ -71,7 +72,7 @@ class DaemonLog:
         self._torn = False
         self._dropped = 0
         self._rotation_failed = False
-        self._guard = threading.RLock()
+        self._guard = RLock()
 
     def open(self) -> None:
         """Open the file for appending, making it (0600) when there is none.

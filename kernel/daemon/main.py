@@ -15,7 +15,6 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
 
 from kernel import __version__
 from kernel.daemon.descriptors import close_inherited, open_standard_descriptors
@@ -30,9 +29,11 @@ from kernel.daemon.status import StatusPipe
 from kernel.errors import DaemonRunningError, OcapError, StartInterruptedError
 from kernel.timestamps import timestamp
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable
     from types import FrameType
+    from typing import Any
 
     from kernel.daemon.server import Server
     from kernel.engine import Kernel

@@ -6,32 +6,32 @@ Every method takes its parameters by position or by name.  This module knows nei
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-
 from kernel.config import parse_cluster_config
 from kernel.daemon.rpc import INVALID_PARAMS, METHOD_NOT_FOUND, RpcFaultError, json_type
 from kernel.errors import ConfigError, RefError, RpcError, UsageError
+from kernel.records import Record
 from kernel.refs import parse_kref, parse_subcluster_id, parse_vat_id
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from typing import Any, Protocol
 
     from kernel.engine import Kernel
 
+    class Service(Protocol):
+        """What the methods work on."""
 
-class Service(Protocol):
-    """What the methods work on."""
+        kernel: Kernel
 
-    kernel: Kernel
+        def daemon_facts(self) -> dict[str, Any]:
+            """Give the ``daemon`` part of ``getStatus``, without ``state``."""
 
-    def daemon_facts(self) -> dict[str, Any]:
-        """Give the ``daemon`` part of ``getStatus``, without ``state``."""
-
-    def request_stop(self) -> None:
-        """Stop the daemon once the answer is on its way."""
+        def request_stop(self) -> None:
+            """Stop the daemon once the answer is on its way."""
 
 
-class Param(NamedTuple):
+class Param(Record):
     """One parameter: ``check`` gives what is expected instead of an unsuitable value, or None for a suitable one."""
 
     name: str
@@ -39,7 +39,7 @@ class Param(NamedTuple):
     required: bool = True
 
 
-class Method(NamedTuple):
+class Method(Record):
     """One method."""
 
     params: tuple[Param, ...]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from kernel.daemon.log import LEVELS
 from kernel.errors import UsageError
+from kernel.records import Record
 
 USAGE = (
     "Usage: python -m kernel.daemon [--home DIR] [--status-fd N] [--require-confinement] [--init-timeout SECONDS] "
@@ -13,7 +12,7 @@ USAGE = (
 )
 
 
-class DaemonOptions(NamedTuple):
+class DaemonOptions(Record):
     """What the daemon was started with."""
 
     home: str | None = None

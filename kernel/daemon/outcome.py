@@ -8,7 +8,6 @@ that failed.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from kernel.daemon.fatal import EVENT
 from kernel.daemon.lock import READY, STOPPING, describe_holders
@@ -26,7 +25,10 @@ from kernel.errors import (
     OcapError,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kernel.daemon.home import Home
     from kernel.daemon.lock import LockInfo
     from kernel.daemon.process import ProcessId

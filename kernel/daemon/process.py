@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import NamedTuple
+
+from kernel.records import Record
 
 
-class ProcessId(NamedTuple):
+class ProcessId(Record):
     """What names one process of one boot of this machine."""
 
     pid: int

@@ -8,9 +8,13 @@ batches.
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
 
 from kernel.errors import OcapError, RpcError
+from kernel.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -25,7 +29,7 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_BATCH = 1000
 
 
-class RequestId(NamedTuple):
+class RequestId(Record):
     """What a request is called, to be repeated in its answer."""
 
     value: str | int | float | None
@@ -34,7 +38,7 @@ class RequestId(NamedTuple):
 NO_ID = RequestId(None)
 
 
-class Request(NamedTuple):
+class Request(Record):
     """One request."""
 
     id: RequestId

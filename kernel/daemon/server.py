@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any
 
 from kernel.daemon import rpc
 from kernel.daemon.client import peer_credentials
@@ -17,9 +16,11 @@ from kernel.daemon.connection import Connection
 from kernel.daemon.fatal import render
 from kernel.errors import EXHAUSTED, DaemonForeignError, NotRunningError, OcapError, RpcError, describe, exhausted
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
+    from typing import Any
 
     from kernel.daemon.listening import Listener
     from kernel.events import Log

@@ -14,14 +14,16 @@ import select
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.daemon.process import identify_child, monotonic, signal_name
 from kernel.daemon.status import StatusReader
 from kernel.errors import DaemonDiedError
+from kernel.records import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
 #: The descriptor on which the daemon finds its status pipe.
 STATUS_FD = 3
@@ -32,7 +34,7 @@ _MAX_STDERR = 64 * 1024
 _children: set[int] = set()
 
 
-class Ending(NamedTuple):
+class Ending(Record):
     """How a process ended; both None when somebody else reaped it."""
 
     exit_status: int | None

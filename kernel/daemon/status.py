@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import os
 import select
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: How long a fatal waits for a caller that does not read, in seconds.
 _FATAL_PATIENCE = 1.0

@@ -11,7 +11,6 @@ import os
 import signal
 import stat
 import time
-from typing import TYPE_CHECKING, NamedTuple
 
 from kernel.daemon import outcome
 from kernel.daemon.client import Client
@@ -19,7 +18,9 @@ from kernel.daemon.lock import hold_briefly, inspect_lock, remove_pid_file
 from kernel.daemon.process import ProcessId, is_alive, monotonic, send_signal, state_of
 from kernel.daemon.spawn import reap
 from kernel.errors import NotRunningError, OcapError, RequestTimeoutError, StopError
+from kernel.records import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,7 +35,7 @@ _FORCED_PATIENCE = 1.0
 _KILL_PATIENCE = 10.0
 
 
-class StopReport(NamedTuple):
+class StopReport(Record):
     """What stopping took."""
 
     pid: int | None

@@ -7,11 +7,11 @@ stopped whenever it is looked at may be one that somebody lets run in slices, an
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from kernel.daemon import outcome
 from kernel.daemon.process import monotonic, state_of, switches_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
 
 from kernel.bundle import parse_bundle
 from kernel.config import ClusterConfig, VatConfig, parse_cluster_config
@@ -19,7 +18,10 @@ from kernel.refs import subcluster_id
 from kernel.refs import vat_id as vat_name
 from kernel.store.vats import BundleRecord, comparable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kernel.engine.batch import Batch
     from kernel.engine.options import KernelOptions
     from kernel.events import Log

@@ -8,15 +8,15 @@ waits when the daemon ends is rejected at the next start, like everything that n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from kernel.capdata import CapData, decode, encode
 from kernel.engine.settlement import NOTHING, Settlement, rejection
 from kernel.errors import CapDataError, IoChannelError, OcapError, StoreError
 from kernel.io import LineChannel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from kernel.config import IoConfig
     from kernel.engine.batch import Batch

@@ -6,14 +6,15 @@ name; a vat that breaks the protocol has none of its effects kept.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
 from kernel.engine.router import BOOTSTRAP, Call, bootstrap_refused, is_method_name, is_text
 from kernel.engine.settlement import Settlement, rejection
 from kernel.errors import VatProtocolError
+from kernel.records import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from kernel.engine.router import Router
     from kernel.engine.translation import Translation
@@ -26,7 +27,7 @@ _MAX_STEPS = 10_000
 """How many system calls and references one crank may have: the kernel does nothing else while it applies them."""
 
 
-class Counters(NamedTuple):
+class Counters(Record):
     """The first export and promise numbers that the vat has never used."""
 
     next_export: int

@@ -5,11 +5,12 @@ Looks only; what the vat may name from now on is noted in the translation and be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from kernel.refs import Kref
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kernel.engine.translation import Translation
     from kernel.store import Store
     from kernel.store.deliveries import DeliveryRecord

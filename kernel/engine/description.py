@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
 
 from kernel.refs import ROOT_VREF, object_kref, subcluster_id, vat_id
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from kernel.store import Store
     from kernel.store.subclusters import QuarantineRecord, SubclusterRecord

@@ -11,7 +11,6 @@ import shutil
 import sqlite3
 import tempfile
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
 
 from kernel.engine.kernel import Kernel
 from kernel.errors import OcapError
@@ -20,8 +19,10 @@ from kernel.loop import Loop
 from kernel.store import Store
 from kernel.store.opening import check_header, translate
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 _SIDE_FILES = ("-wal", "-journal")
 

@@ -6,14 +6,15 @@ rejected when it ends, so that nobody waits for an answer that cannot come.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from kernel.engine.settlement import rejection
 from kernel.engine.translation import Translation
 from kernel.errors import DisconnectedError
 from kernel.refs import vat_id as vat_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kernel.engine.batch import Batch
     from kernel.engine.bundles import Bundles
     from kernel.engine.router import Router

@@ -5,8 +5,6 @@ It puts the parts together and speaks JSON-able data; every rule lives in the pa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from kernel.capdata import CapData, encode, error_of
 from kernel.engine.batch import Batch
 from kernel.engine.bundles import Bundles
@@ -34,8 +32,10 @@ from kernel.refs import (
 )
 from kernel.workers import Limits, WorkerPool
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from kernel.config import ClusterConfig
     from kernel.events import Log

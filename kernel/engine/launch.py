@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
 
 from kernel.capdata import CapData, encode
 from kernel.engine.router import BOOTSTRAP, Call
@@ -17,7 +16,10 @@ from kernel.refs import ROOT_VREF, Kref, object_kref, parse_kref, subcluster_id
 from kernel.store.references import ChannelRecord
 from kernel.timestamps import timestamp
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kernel.config import ClusterConfig
     from kernel.engine.batch import Batch
     from kernel.engine.bundles import Bundles

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from kernel.records import Record
 
 MIB = 1 << 20
 
 
-class KernelOptions(NamedTuple):
+class KernelOptions(Record):
     """Bounds of a kernel, in seconds and bytes."""
 
     init_timeout: float = 10.0

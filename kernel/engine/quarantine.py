@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
 
 from kernel.engine.router import quarantined_error
 from kernel.errors import (
@@ -28,7 +27,10 @@ from kernel.refs import vat_id as vat_name
 from kernel.store.subclusters import QuarantineRecord
 from kernel.timestamps import timestamp
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kernel.engine.batch import Batch
     from kernel.engine.bundles import Bundles
     from kernel.engine.channels import Channels

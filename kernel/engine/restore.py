@@ -7,8 +7,6 @@ them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from kernel.engine.settlement import rejection
 from kernel.errors import (
     DisconnectedError,
@@ -18,8 +16,10 @@ from kernel.errors import (
     StoreError,
     describe,
 )
+from kernel.records import Record
 from kernel.refs import subcluster_id
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kernel.store.vats import BundleRecord, VatRecord
 
 
-class RestoreReport(NamedTuple):
+class RestoreReport(Record):
     """How a restore went: ids of the subclusters that can run, and the quarantines of those that cannot."""
 
     restored: tuple[int, ...]

@@ -8,7 +8,6 @@ A message that cannot be delivered is answered at once with a rejection that say
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from kernel.capdata import CapData
 from kernel.engine.settlement import Settlement, rejection
@@ -20,10 +19,13 @@ from kernel.errors import (
     StoreError,
     VatTerminatedError,
 )
+from kernel.records import Record
 from kernel.refs import Kref, object_kref, promise_kref, subcluster_id
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeGuard
 
     from kernel.engine.batch import Batch
     from kernel.errors import OcapError
@@ -62,7 +64,7 @@ def bootstrap_refused() -> RejectedError:
     return RejectedError("'bootstrap' is sent once, by the kernel, at launch", remedy="Give the vat another method.")
 
 
-class Call(NamedTuple):
+class Call(Record):
     """A message without its target; ``result`` is the promise that its answer resolves."""
 
     method: str

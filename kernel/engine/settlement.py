@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from kernel.capdata import CapData, error_capdata
+from kernel.records import Record
 from kernel.refs import format_kref
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kernel.errors import OcapError
     from kernel.refs import Kref
@@ -15,7 +15,7 @@ _MAX_DIGITS = 10
 _SLOT_OPENERS = ('#"$', '#"&')
 
 
-class Settlement(NamedTuple):
+class Settlement(Record):
     """A fulfilment or a rejection; ``error`` is the kernel's own reason, where the kernel is the one who rejects."""
 
     rejected: bool

@@ -6,8 +6,8 @@ A vat's deadline runs from its turn on, and one that hangs keeps its place no lo
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from kernel.engine.settlement import rejection
 from kernel.errors import VatTerminatedError
+from kernel.records import Record
 from kernel.refs import subcluster_id
 from kernel.refs import vat_id as vat_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kernel.engine.batch import Batch
     from kernel.engine.bundles import Bundles
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kernel.store.vats import VatRecord
 
 
-class Removed(NamedTuple):
+class Removed(Record):
     """What was removed with a vat or a subcluster."""
 
     vats: int = 0

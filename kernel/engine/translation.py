@@ -6,11 +6,10 @@ c-list. A vat can name only what it was given: an import that it does not have e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kernel.errors import RefError, VatProtocolError
 from kernel.refs import Kref, parse_vref
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

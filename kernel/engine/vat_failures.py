@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from kernel.errors import (
     ResourcesExhaustedError,
     VatDiedError,
@@ -14,7 +12,10 @@ from kernel.errors import (
 )
 from kernel.refs import vat_id as vat_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kernel.workers import WorkerExit
 
 

@@ -8,8 +8,6 @@ rejected when it ends.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from kernel.engine import vat_failures as failures
 from kernel.engine.crank import Counters, Crank
 from kernel.engine.delivery import delivery_frame
@@ -28,8 +26,10 @@ from kernel.errors import (
 )
 from kernel.refs import vat_id as vat_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from kernel.engine.batch import Batch
     from kernel.engine.bundles import Bundles

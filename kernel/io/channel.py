@@ -13,10 +13,10 @@ import os
 import socket
 import stat
 from collections import deque
-from typing import TYPE_CHECKING
 
 from kernel.errors import IoChannelError, describe
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 

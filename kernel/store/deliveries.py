@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from kernel.records import Record
 from kernel.store.slots import SlotTable, columns_of, ref_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kernel.refs import Kref
 
 
-class DeliveryRecord(NamedTuple):
+class DeliveryRecord(Record):
     """A message to an object, one to an unresolved promise (``vat_id`` None), or news of a promise for a vat."""
 
     id: int

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from kernel.records import Record
 from kernel.store.slots import columns_of, ref_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
 
     from kernel.refs import Kref
 
 
-class ObjectRecord(NamedTuple):
+class ObjectRecord(Record):
     """An object; ``owner`` is the vat that exports it, None for the kernel's own and for what a dead vat left."""
 
     id: int
@@ -20,7 +20,7 @@ class ObjectRecord(NamedTuple):
     revoked: bool
 
 
-class ChannelRecord(NamedTuple):
+class ChannelRecord(Record):
     """An IO channel, and the object by which vats use it."""
 
     object_id: int

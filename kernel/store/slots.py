@@ -6,13 +6,13 @@ say at any time what still refers to an object or a promise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from kernel.refs import Kref
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
 
 class SlotTable:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
 
 from kernel.errors import QueryError, StoreError
 from kernel.store import opening
@@ -22,6 +21,7 @@ from kernel.store.references import References
 from kernel.store.subclusters import Subclusters
 from kernel.store.vats import Vats
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any

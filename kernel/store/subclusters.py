@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from kernel.records import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
 
 
-class SubclusterRecord(NamedTuple):
+class SubclusterRecord(Record):
     """A launched subcluster; ``config`` is the JSON text of its configuration."""
 
     id: int
@@ -16,7 +17,7 @@ class SubclusterRecord(NamedTuple):
     config: str
 
 
-class QuarantineRecord(NamedTuple):
+class QuarantineRecord(Record):
     """Why a subcluster does not run; ``since`` is an ISO 8601 time in UTC."""
 
     subcluster_id: int

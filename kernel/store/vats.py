@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from kernel.fetch import Fingerprint
+from kernel.records import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
 
@@ -13,7 +13,7 @@ _SIGNED = (1 << 63) - 1
 """SQLite's integers are signed, inode and device numbers are not; both sides of a comparison are cut alike."""
 
 
-class VatRecord(NamedTuple):
+class VatRecord(Record):
     """A vat; the ``next_...`` numbers are the first that its c-list has never used."""
 
     id: int
@@ -25,7 +25,7 @@ class VatRecord(NamedTuple):
     next_import: int
 
 
-class BundleRecord(NamedTuple):
+class BundleRecord(Record):
     """The bundle that a vat runs: where from, the SHA-256 of its bytes (hex), and what its file looked like."""
 
     vat_id: int

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import types
 import typing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from kernel.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +24,7 @@ _ANYTHING = object()
 _signatures: dict[types.FunctionType, Signature] = {}
 
 
-class Signature(NamedTuple):
+class Signature(Record):
     """What a method takes: the least and greatest number of arguments, and a check for each place."""
 
     required: int

@@ -17,7 +17,9 @@ import linecache
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from kernel.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +83,7 @@ _BEHIND = frozenset({"_strptime", "time"})
 _WITHHELD = frozenset({"open", "input", "breakpoint", "exit", "quit", "help", "copyright", "credits", "license"})
 
 
-class Source(NamedTuple):
+class Source(Record):
     """A module as it is in a bundle."""
 
     path: str

@@ -12,10 +12,11 @@ itself cannot carry on after. This module does not know what carries the frames.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from kernel.capdata import CapData
 from kernel.errors import OcapError, VatProtocolError
+from kernel.records import Record
 from kernel.refs import parse_vref
 from kernel.vat.exo import Exo
 from kernel.vat.failures import message_of, traceback_of
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Bounds(NamedTuple):
+class Bounds(Record):
     """What a vat may send, in bytes."""
 
     frame: int

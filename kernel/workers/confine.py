@@ -16,10 +16,13 @@ import os
 import posix
 import resource
 import sys
-from typing import Any
 
 from kernel.workers.confinement import INSTALL, expected_confinement
 from kernel.workers.types import Confinement
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _ALLOWED = [
     "brk",

@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING, Any
 
 from kernel.errors import ConfinementError, VatProtocolError
 from kernel.workers.channel import Channel
@@ -24,8 +23,10 @@ from kernel.workers.frames import FrameReader, pack
 from kernel.workers.launch import TemplateProcess, signal_name
 from kernel.workers.types import Confinement, Limits, WorkerExit
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from kernel.events import Log
     from kernel.loop import Loop

@@ -21,7 +21,6 @@ import signal
 import socket
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Any, NoReturn
 
 from kernel.ending import end_process
 from kernel.errors import OcapError, describe
@@ -32,7 +31,10 @@ from kernel.workers import confine
 from kernel.workers.frames import FrameReader, pack, read_frame, write_frame
 from kernel.workers.types import Confinement, Limits
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
     from kernel.workers.confine import Filter
 
 CONTROL_FD = 3

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from kernel.records import Record
 
 MIB = 1024 * 1024
 
 
-class Limits(NamedTuple):
+class Limits(Record):
     """Bounds for one worker.
 
     Attributes:
@@ -21,7 +21,7 @@ class Limits(NamedTuple):
     log_bytes_per_delivery: int = 256 * 1024
 
 
-class Confinement(NamedTuple):
+class Confinement(Record):
     """Whether the operating system refuses workers what they have no business with.
 
     Attributes:
@@ -35,7 +35,7 @@ class Confinement(NamedTuple):
     remedy: str | None = None
 
 
-class WorkerExit(NamedTuple):
+class WorkerExit(Record):
     """How a worker ended.
 
     Attributes:

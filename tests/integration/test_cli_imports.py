@@ -32,6 +32,7 @@ HEAVY = {
     "sqlite3",
     "subprocess",
     "tempfile",
+    "typing",
     "typing_extensions",
     "unittest",
     "urllib.parse",
@@ -88,7 +89,7 @@ def test_asking_for_the_daemon_imports_neither_engine_nor_store(command: str, sh
 
     assert not modules & HEAVY
     layers = {name.split(".")[1] for name in modules if name.startswith("kernel.")}
-    assert layers <= {"cli", "daemon", "errors", "timestamps"}
+    assert layers <= {"cli", "daemon", "errors", "records", "timestamps"}
 
 
 def test_starting_and_asking_a_daemon_import_neither_engine_nor_store(short_tmp: Path) -> None:
@@ -98,7 +99,7 @@ def test_starting_and_asking_a_daemon_import_neither_engine_nor_store(short_tmp:
             modules = imported("--home", home, *words)
             assert not modules & HEAVY
             layers = {name.split(".")[1] for name in modules if name.startswith("kernel.")}
-            assert layers <= {"cli", "daemon", "errors", "timestamps"}
+            assert layers <= {"cli", "daemon", "errors", "records", "timestamps"}
     finally:
         imported("--home", home, "daemon", "stop")
 
