@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_ocap.drivers.command_settings import Key
+    from pytest_ocap.drivers.command_keys import Key
     from pytest_ocap.marker_table import Parameter
 
 DOCS = Path(__file__).parent
@@ -179,21 +179,21 @@ def daemon_members() -> str:
 
 def command_keys() -> str:
     """The keys of the description of a daemon for the command driver."""
-    from pytest_ocap.drivers.command_settings import KEYS
+    from pytest_ocap.drivers.command_keys import KEYS
 
     return _keys(KEYS)
 
 
 def command_verb_keys() -> str:
     """The keys of one verb in such a description."""
-    from pytest_ocap.drivers.command_settings import VERB_KEYS
+    from pytest_ocap.drivers.command_keys import VERB_KEYS
 
     return _keys(VERB_KEYS)
 
 
 def command_verbs() -> str:
     """The verbs that a description may have."""
-    from pytest_ocap.drivers.command_settings import VERBS
+    from pytest_ocap.drivers.command_keys import VERBS
 
     rows = ((f"`{verb}`", " ".join(f"`{{{word}}}`" for word in words)) for verb, words in VERBS.items())
     return table(("verb", "placeholders"), rows)

@@ -57,6 +57,18 @@ class Capability(enum.StrEnum):
     """``launch_io`` launches a subcluster with an IO channel on a Unix socket of its own."""
     WORKERS = "workers"
     """Subclusters run in processes that the daemon starts."""
+    PIN = "pin"
+    """``launch_pinned`` launches a subcluster that runs also when its bundle has gone."""
+    REPAIR = "repair"
+    """``repair`` lets a subcluster that was set aside run again when its cause has gone."""
+    PRUNE = "prune"
+    """``prune`` removes a subcluster that was set aside."""
+    TERMINATE = "terminate"
+    """``terminate`` removes a subcluster that runs."""
+    LOG_ROTATION = "log-rotation"
+    """The daemon moves its log aside when it has grown, under ``small_log`` after a few lines."""
+    AUDIT = "audit"
+    """``audit`` has the daemon's own means check the home of a daemon that does not run."""
 
 
 FULL = "full"
@@ -112,6 +124,19 @@ class Listed:
 
 
 QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What a daemon's own check of a home came to.
+
+    Attributes:
+        sound: Whether it found nothing wrong but what ``aside`` says.
+        aside: The ids of the subclusters that a start would set aside; None when the check does not tell.
+    """
+
+    sound: bool
+    aside: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -245,11 +270,72 @@ class ChannelDriver(KernelDriver, Protocol):
         ...
 
 
+class PinDriver(KernelDriver, Protocol):
+    """A driver with :attr:`Capability.PIN`."""
+
+    def launch_pinned(self, home: Path, url: str, *, timeout: float) -> Outcome:
+        """Launch a subcluster whose bundle the daemon keeps a copy of; else as ``launch``."""
+        ...
+
+
+class RepairDriver(KernelDriver, Protocol):
+    """A driver with :attr:`Capability.REPAIR`."""
+
+    def repair(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
+        """Let a subcluster that was set aside run again; ``ok`` when it does."""
+        ...
+
+
+class PruneDriver(KernelDriver, Protocol):
+    """A driver with :attr:`Capability.PRUNE`."""
+
+    def prune(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
+        """Remove a subcluster that was set aside, with all that it had."""
+        ...
+
+
+class TerminateDriver(KernelDriver, Protocol):
+    """A driver with :attr:`Capability.TERMINATE`."""
+
+    def terminate(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
+        """Remove a subcluster that runs, with all that it had."""
+        ...
+
+
+class RotationDriver(KernelDriver, Protocol):
+    """A driver with :attr:`Capability.LOG_ROTATION`."""
+
+    @property
+    def small_log(self) -> Setting:
+        """The circumstances under which a daemon moves its log aside after a few lines."""
+        ...
+
+
+class AuditDriver(KernelDriver, Protocol):
+    """A driver with :attr:`Capability.AUDIT`."""
+
+    def audit(self, home: Path, *, timeout: float) -> Outcome:
+        """Check the home of a daemon that does not run; ``ok`` when that could be done: ``value`` is an :class:`Audit`.
+
+        Nothing in the home changes.
+        """
+        ...
+
+
 MEMBERS = tuple(sorted(name for name in vars(KernelDriver) if not name.startswith("_")))
 """What an object needs in order to be a driver."""
 
-OPTIONAL = {Capability.STATUS: "status", Capability.IO: "launch_io"}
-"""The verbs that only a driver with that capability needs."""
+OPTIONAL = {
+    Capability.STATUS: "status",
+    Capability.IO: "launch_io",
+    Capability.PIN: "launch_pinned",
+    Capability.REPAIR: "repair",
+    Capability.PRUNE: "prune",
+    Capability.TERMINATE: "terminate",
+    Capability.LOG_ROTATION: "small_log",
+    Capability.AUDIT: "audit",
+}
+"""The members that only a driver with that capability needs."""
 
 
 def has(driver: KernelDriver, capability: Capability) -> bool:

@@ -28,6 +28,7 @@ _ENVIRONMENT = """\
 environment:
   OCAP_HOME         the home directory when --home is not given (else ~/.ocap)
   OCAP_SOCKET_PATH  where the daemon's socket lies, when not in the home directory
+  OCAP_LOG_BYTES    the size above which the daemon moves its log aside (10 MiB)
   OCAP_DEBUG        when set, unexpected failures show their traceback
 """
 

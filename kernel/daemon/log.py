@@ -18,7 +18,7 @@ import sys
 import time
 from _thread import RLock  # all that is needed here of threading, which a client can do without
 
-from kernel.errors import LogError, describe, to_record
+from kernel.errors import LogError, UsageError, describe, to_record
 from kernel.timestamps import timestamp
 
 TYPE_CHECKING = False
@@ -30,11 +30,25 @@ LEVELS = ("debug", "info", "warning", "error", "fatal")
 MAX_BYTES = 10 * 1024 * 1024
 KEEP = 3
 
+#: The environment variable that says at which size, in bytes, the log is moved aside.
+SIZE_VARIABLE = "OCAP_LOG_BYTES"
+
 #: A line above this many bytes has its long texts cut.
 MAX_LINE_BYTES = 256 * 1024
 _LONG_TEXT = 8 * 1024
 _MAX_DEPTH = 16
 _MAX_ITEMS = 1000
+
+
+def wanted_size() -> int:
+    """Give the size above which the log is moved aside: ``$OCAP_LOG_BYTES``, else 10 MiB (UsageError: no such size)."""
+    text = os.environ.get(SIZE_VARIABLE) or str(MAX_BYTES)
+    if not text.isdecimal() or int(text) == 0:
+        raise UsageError(
+            f"{SIZE_VARIABLE} has to be a number of bytes above 0, not {text!r}.",
+            remedy=f"Without it the log is moved aside at {MAX_BYTES} bytes.",
+        )
+    return int(text)
 
 
 class DaemonLog:

@@ -22,7 +22,7 @@ from kernel.daemon.failpoint import NOTE_VARIABLE, VARIABLE, Failpoint
 from kernel.daemon.fatal import FatalReporter, render
 from kernel.daemon.home import Home
 from kernel.daemon.lock import FAILED, READY, STOPPED, STOPPING, DaemonLock, remove_pid_file, write_pid_file
-from kernel.daemon.log import DaemonLog
+from kernel.daemon.log import DaemonLog, wanted_size
 from kernel.daemon.options import DaemonOptions, parse_options
 from kernel.daemon.process import monotonic, signal_name
 from kernel.daemon.status import StatusPipe
@@ -157,7 +157,7 @@ class Daemon:
         self._enter("log")
         if options.status_fd is None:
             self._reporter.terminal_fd = os.dup(2)  # a person's terminal; the log takes the place of descriptor 2
-        log = DaemonLog(home.log, stderr_fd=2, level=options.log_level)
+        log = DaemonLog(home.log, max_bytes=wanted_size(), stderr_fd=2, level=options.log_level)
         log.open()
         self._log = self._reporter.log = log
         previous = self._lock.previous if self._lock is not None else None

@@ -18,7 +18,18 @@ from typing import TYPE_CHECKING, Any
 from pytest_ocap import processes, rpc
 from pytest_ocap.clients import run_client
 from pytest_ocap.clock import Clock
-from pytest_ocap.driver import FULL, PLAIN, QUARANTINED, Capability, Interrupt, Listed, Outcome, Setting, Subcluster
+from pytest_ocap.driver import (
+    FULL,
+    PLAIN,
+    QUARANTINED,
+    Audit,
+    Capability,
+    Interrupt,
+    Listed,
+    Outcome,
+    Setting,
+    Subcluster,
+)
 from pytest_ocap.drivers import command_answers as answers
 from pytest_ocap.drivers.command_clients import AdoptedClient
 from pytest_ocap.drivers.command_settings import Settings, Verb, read_settings
@@ -99,6 +110,12 @@ class CommandDriver:
             Capability.IO: "launch_io" in verbs,
             Capability.WORKERS: settings.workers,
             Capability.FORCE_STOP: settings.force_stop is not None,
+            Capability.PIN: "launch_pinned" in verbs,
+            Capability.REPAIR: "repair" in verbs,
+            Capability.PRUNE: "prune" in verbs,
+            Capability.TERMINATE: "terminate" in verbs,
+            Capability.AUDIT: "audit" in verbs,
+            Capability.LOG_ROTATION: bool(settings.small_log),
             **{capability: getattr(settings, key) is not None for capability, key in PATHS.items()},
         }
         return {capability: FULL for capability, had in have.items() if had}
@@ -178,9 +195,36 @@ class CommandDriver:
         """Launch with an IO channel, as the description says; the answer is read as that of ``launch``."""
         return self._launch("launch_io", home, _bundle_values(url) | {"io_path": os.fspath(channel)}, timeout)
 
+    def launch_pinned(self, home: Path, url: str, *, timeout: float) -> Outcome:
+        """Launch with a bundle that is kept, as the description says; the answer is read as that of ``launch``."""
+        return self._launch("launch_pinned", home, _bundle_values(url), timeout)
+
+    @property
+    def small_log(self) -> Setting:
+        """Give the environment in which the daemon moves its log aside soon."""
+        return Setting(env=dict(self._settings.small_log))
+
     def status(self, home: Path, *, timeout: float) -> Outcome:
         """Ask for the status as the description says."""
         return self._ask("status", home, timeout)
+
+    def repair(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
+        """Repair as the description says."""
+        return self._ask("repair", home, timeout, self._about(subcluster))
+
+    def prune(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
+        """Prune as the description says."""
+        return self._ask("prune", home, timeout, self._about(subcluster))
+
+    def terminate(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
+        """Terminate as the description says."""
+        return self._ask("terminate", home, timeout, self._about(subcluster))
+
+    def audit(self, home: Path, *, timeout: float) -> Outcome:
+        """Run the audit: its exit status is 0 when nothing is wrong, and 1 when something is."""
+        outcome = self._ask("audit", home, timeout)
+        made = outcome.ok or (outcome.status == 1 and not outcome.timed_out)
+        return replace(outcome, ok=made, value=Audit(outcome.ok) if made else None)
 
     def _launch(self, name: str, home: Path, values: dict[str, Any], timeout: float) -> Outcome:
         verb = self._verbs[name]
@@ -208,16 +252,16 @@ class CommandDriver:
     def probe(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
         """Send a message as the description says."""
         verb = self._verbs["probe"]
-        values = {
-            **_bundle_values(subcluster.url),
-            "id": self._raw.get(subcluster.id, subcluster.id),
-            "root": self._raw.get(subcluster.root, subcluster.root),
-        }
 
         def read(answer: Any) -> Any:
             return answer if verb.count is None else answers.number_at(answer, verb.count)
 
-        return self._ask("probe", home, timeout, values, read)
+        return self._ask("probe", home, timeout, self._about(subcluster), read)
+
+    def _about(self, subcluster: Subcluster) -> dict[str, Any]:
+        """Give the values of the placeholders for a subcluster; a number is sent back as one."""
+        identity, root = (self._raw.get(text, text) for text in (subcluster.id, subcluster.root))
+        return {**_bundle_values(subcluster.url), "id": identity, "root": root}
 
     def fetch(self, home: Path, url: str, *, timeout: float) -> Outcome:
         """Have the bundle fetched as the description says; by a launch when it says nothing of its own."""

@@ -1,9 +1,8 @@
-"""``[tool.pytest_ocap.command]``: which keys there are, and what may stand in them.
+"""Descriptions of daemons in ``[tool.pytest_ocap.command]``, read and checked.
 
 Invariant: a description that is accepted here can be used: every key is known and of its kind, every placeholder is
 known where it stands, files and programs that are named exist.  Nothing is started, so that reading a description is
-the same in every process.  The tables below are the one place where the keys stand; the documentation is compared
-with them.
+the same in every process.
 """
 
 from __future__ import annotations
@@ -11,10 +10,11 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ocap.drivers.command_keys import KEYS, PLACES, VERB_KEYS, VERBS, WHERE_ALLOWED
 from pytest_ocap.drivers.command_watch import MOMENTS
 from pytest_ocap.drivers.command_words import placeholders
 from pytest_ocap.words import suggestion
@@ -23,90 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from pytest_ocap.drivers.command_keys import Key
+
 PLACE = "[tool.pytest_ocap.command]"
-
-
-class Key(NamedTuple):
-    """One key: of which kind its value is, which placeholders it may hold, and what it means."""
-
-    kind: str
-    placeholders: tuple[str, ...] = ()
-    meaning: str = ""
-
-
-_HOME = ("home",)
-_PLACES = ("home", "socket")
-_START = (*_PLACES, "timeout")
-_INTERRUPT = ("phase", "how", "note")
-
-KEYS: dict[str, Key] = {
-    "name": Key("text", (), "the daemon's name, for reports"),
-    "version": Key("text", (), "its version, for reports"),
-    "version_command": Key("words", (), "a command that prints it, run when a report is written"),
-    "start": Key("words", _START, "the command that starts the daemon and ends, with status 0 when it is ready"),
-    "foreground": Key("flag", (), "`start` is the daemon itself and does not end: it is ready when `ping` answers"),
-    "stop": Key("words", _START, "the command that stops it"),
-    "force_stop": Key("words", _START, "the command that ends it also when it does not answer"),
-    "env": Key("variables", _PLACES, "environment variables for all commands"),
-    "cwd": Key("folder", (), "where commands run; the folder of pyproject.toml when left out"),
-    "socket": Key("path", _HOME, "the daemon's Unix socket"),
-    "pidfile": Key("path", _HOME, "its pid file"),
-    "log": Key("path", _HOME, "its log"),
-    "store": Key("path", _HOME, "the file that holds its state"),
-    "store_format": Key("store-format", (), '`"sqlite"` when that is an SQLite database with a `user_version`'),
-    "lock": Key("path", _HOME, "a file on which it holds a `flock` as long as it lives"),
-    "bundle": Key("file", (), "a valid bundle, which is copied for every subcluster"),
-    "bundle_command": Key("words", ("bundle", "name"), "instead: the command that writes one to `{bundle}`"),
-    "start_timeout": Key("seconds", (), "within which a start that can succeed must have succeeded"),
-    "stop_timeout": Key("seconds", (), "within which a stop must have"),
-    "phases": Key(
-        "names", (), "the phases in which a start is interrupted: of its own failpoints, or moments; `[]`: none"
-    ),
-    "interrupt": Key("variables", _INTERRUPT, "environment variables that set such a failpoint"),
-    "workers": Key("flag", (), "subclusters run in processes that the daemon starts"),
-    "error_code": Key("dotted", (), "where a JSON-RPC error has its stable code, as `data.code`"),
-    "rpc": Key("verbs", (), "the verbs as JSON-RPC 2.0 methods over the socket"),
-    "cli": Key("verbs", (), "the verbs as command lines"),
-}
-"""What may stand in ``[tool.pytest_ocap.command]``."""
-
-VERBS: dict[str, tuple[str, ...]] = {
-    "ping": (*_PLACES, "nonce"),
-    "launch": (*_PLACES, "nonce", "bundle", "bundle_url", "name"),
-    "launch_io": (*_PLACES, "nonce", "bundle", "bundle_url", "name", "io_path"),
-    "status": (*_PLACES, "nonce"),
-    "list": (*_PLACES, "nonce"),
-    "probe": (*_PLACES, "nonce", "bundle", "bundle_url", "name", "id", "root"),
-    "fetch": (*_PLACES, "nonce", "bundle", "bundle_url", "name"),
-}
-"""The verbs, and the placeholders that each of them knows."""
-
-VERB_KEYS: dict[str, Key] = {
-    "method": Key("text", (), "`rpc`: the method's name"),
-    "params": Key("params", (), "`rpc`: its parameters; `[]` when left out"),
-    "command": Key("words", (), "`cli`: the command line"),
-    "expect": Key("expectation", (), "a text that the answer must contain, or a table of values at dotted paths"),
-    "items": Key("dotted", (), "`list`: where the list of subclusters is"),
-    "id": Key("dotted", (), "`launch`, `launch_io`, `list`: where a subcluster's id is"),
-    "root": Key("dotted", (), "`launch`, `launch_io`: where its root's reference is; its id when left out"),
-    "state": Key("dotted", (), "`list`: where a subcluster's state is"),
-    "quarantined": Key("text", (), "`list`: the state of one that was set aside"),
-    "text": Key("dotted", (), "`list`: where it is said why; the whole entry when left out"),
-    "code": Key("dotted", (), "`list`: where the stable code of that is"),
-    "count": Key("dotted", (), "`probe`: where the number of probes so far is, when the daemon's vat counts them"),
-}
-"""What may stand in a verb's table."""
-
-_WHERE_ALLOWED: dict[str, tuple[str, ...]] = {
-    "items": ("list",),
-    "id": ("launch", "launch_io", "list"),
-    "root": ("launch", "launch_io"),
-    "state": ("list",),
-    "quarantined": ("list",),
-    "text": ("list",),
-    "code": ("list",),
-    "count": ("probe",),
-}
 
 
 @dataclass(frozen=True)
@@ -155,6 +74,7 @@ class Settings:
     phases: tuple[str, ...] | None = None
     interrupt: Mapping[str, str] = field(default_factory=dict)
     workers: bool = False
+    small_log: Mapping[str, str] = field(default_factory=dict)
     error_code: str | None = None
 
 
@@ -220,7 +140,7 @@ class _Reader:
             raise self._wrong("bundle_command", "is given beside bundle; one of them makes the bundles")
         if "launch" in verbs and settings.bundle is None and settings.bundle_command is None:
             raise self._wrong("bundle", "is missing (or bundle_command); launch needs a bundle")
-        for needs in ("probe", "list", "launch_io"):
+        for needs in ("probe", "list", "launch_io", "launch_pinned", "repair", "prune", "terminate"):
             if needs in verbs and "launch" not in verbs:
                 kind = "cli" if verbs[needs].command else "rpc"
                 raise self._wrong(f"{kind}.{needs}", "is given without launch: there would be nothing to ask about")
@@ -228,6 +148,11 @@ class _Reader:
         if settings.error_code is not None and listing is not None and listing.state is not None and not listing.code:
             kind = "cli" if listing.command else "rpc"
             raise self._wrong(f"{kind}.list.code", "is missing; error_code says that what is wrong has codes")
+        self._agree_on_phases(settings)
+        self._placed(settings)
+
+    def _agree_on_phases(self, settings: Settings) -> None:
+        """Insist that a start can be interrupted in the phases that are named."""
         if settings.interrupt and not settings.phases:
             raise self._wrong("phases", "is missing; interrupt sets a failpoint in each of them")
         observed = () if settings.interrupt else settings.phases or ()
@@ -240,18 +165,18 @@ class _Reader:
                     + ", ".join(known)
                     + suggestion(phase, known),
                 )
-        if settings.store_format is not None and settings.store is None:
-            raise self._wrong("store", "is missing; store_format says something about it")
-        self._placed(settings)
 
     def _placed(self, settings: Settings) -> None:
         """Insist that what is named where is also said."""
+        for key, of in (("small_log", "log"), ("store_format", "store")):
+            if getattr(settings, key) and getattr(settings, of) is None:
+                raise self._wrong(of, f"is missing; {key} says something about it")
         users: dict[str, Any] = {key: getattr(settings, key) for key in KEYS if "socket" in KEYS[key].placeholders}
         users |= {name: verb.command or verb.params for name, verb in settings.verbs.items()}
         for name, value in users.items():
             if settings.socket is None and "socket" in placeholders(value):
                 raise self._wrong("socket", f"is missing, and {name} uses {{socket}}")
-        if not {*placeholders(settings.start), *placeholders(settings.env)}.intersection(_PLACES):
+        if not {*placeholders(settings.start), *placeholders(settings.env)}.intersection(PLACES):
             raise self._wrong(
                 "start",
                 "has no {home}, and no variable of env has it: in whichever home, every daemon would be the same one",
@@ -264,13 +189,15 @@ class _Reader:
         for name, given in table.items():
             where = f"{kind}.{name}"
             entry = {"command": given} if kind == "cli" and isinstance(given, list) else given
+            if name == "audit" and kind == "rpc":
+                raise self._wrong(where, "is asked when no daemon runs; it is a command line, in cli")
             if not isinstance(entry, dict):
                 form = '["a", "command"]' if kind == "cli" else '{ method = "…" }'
                 raise self._wrong(where, f"is neither a table nor {form}: {given!r}")
             allowed = {
                 key: value._replace(placeholders=VERBS[name])
                 for key, value in VERB_KEYS.items()
-                if name in _WHERE_ALLOWED.get(key, VERBS)
+                if name in WHERE_ALLOWED.get(key, VERBS)
                 and key not in (("method", "params") if kind == "cli" else ("command",))
             }
             self._known(where, entry, allowed)

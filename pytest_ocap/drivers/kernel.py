@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_ocap import processes, rpc
 from pytest_ocap.clients import run_client
 from pytest_ocap.clock import Clock
-from pytest_ocap.driver import FULL, PLAIN, Capability, Interrupt, Listed, Outcome, Setting, Subcluster
+from pytest_ocap.driver import FULL, PLAIN, Audit, Capability, Interrupt, Listed, Outcome, Setting, Subcluster
 from pytest_ocap.verdict import HarnessBrokenError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class KernelDriver:
     name = "kernel"
     phases = ("lock", "log", "store", "identity", "restore", "io", "listen")
     start_timeout = 20.0
+    small_log = Setting(env={"OCAP_LOG_BYTES": "1500"})
 
     def __init__(self, command: tuple[str, ...] = (), env: Mapping[str, str] | None = None) -> None:
         self._command = command or (sys.executable, "-P", "-m", "kernel.cli")
@@ -113,6 +114,28 @@ class KernelDriver:
         """Call ``launchSubcluster`` with a cluster of one vat and one channel."""
         io = {"console": {"type": "socket", "path": os.fspath(channel)}}
         return self._launch(home, {"bootstrap": "main", "vats": {"main": {"bundleSpec": url}}, "io": io}, timeout)
+
+    def launch_pinned(self, home: Path, url: str, *, timeout: float) -> Outcome:
+        """Call ``launchSubcluster`` with a cluster of one vat whose bundle is pinned."""
+        return self._launch(home, {"bootstrap": "main", "vats": {"main": {"bundleSpec": url, "pin": True}}}, timeout)
+
+    def repair(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
+        """Call ``repairSubcluster``."""
+        return rpc.call(self.socket(home), "repairSubcluster", [subcluster.id], timeout=timeout)
+
+    def prune(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
+        """Call ``pruneSubcluster``."""
+        return rpc.call(self.socket(home), "pruneSubcluster", [[subcluster.id]], timeout=timeout)
+
+    def terminate(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
+        """Call ``terminateSubcluster``."""
+        return rpc.call(self.socket(home), "terminateSubcluster", [subcluster.id], timeout=timeout)
+
+    def audit(self, home: Path, *, timeout: float) -> Outcome:
+        """Run ``ocap doctor``."""
+        outcome = self._run(home, "doctor", "--json", timeout=timeout)
+        made = replace(outcome, ok=outcome.status in (0, 1))  # with findings its exit status is 1
+        return _with_value(made, lambda report: _audit(str(report)))
 
     def status(self, home: Path, *, timeout: float) -> Outcome:
         """Run ``ocap daemon status``."""
@@ -190,6 +213,13 @@ def _with_value(outcome: Outcome, read: Any) -> Outcome:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         problem = f"the answer is not of the right form ({error!r}): {outcome.text}"
         return Outcome(False, problem, outcome.seconds)
+
+
+def _audit(report: str) -> Audit:
+    """Read the doctor's report: a finding about one subcluster says that a start would set that aside."""
+    findings = json.loads(report)["findings"]
+    aside = frozenset(finding["subclusterId"] for finding in findings if "subclusterId" in finding)
+    return Audit(all("subclusterId" in finding for finding in findings), aside)
 
 
 def _listed(entry: Mapping[str, Any]) -> Listed:

@@ -10,12 +10,14 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pytest_ocap.driver import PLAIN
+
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from pytest_ocap.driver import KernelDriver, Outcome
+    from pytest_ocap.driver import KernelDriver, Outcome, Setting
     from pytest_ocap.sweeps.workloads import Workload
 
 KINDS = ("kill", "hang", "errno", "slow", "powerloss")
@@ -64,8 +66,8 @@ class Case:
 class Armed(Protocol):
     """A fault on its way into one run of a workload."""
 
-    def start(self, driver: KernelDriver, home: Path, *, timeout: float) -> Outcome:
-        """Start the daemon with the fault on its way."""
+    def start(self, driver: KernelDriver, home: Path, *, timeout: float, setting: Setting = PLAIN) -> Outcome:
+        """Start the daemon with the fault on its way; a second start has what then is still on its way."""
         ...
 
     def fired(self) -> str | None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pytest_ocap.persisted import PersistedStore
 
 
+LAUNCHES = frozenset({"launch", "launch_pinned"})
+REMOVALS = frozenset({"prune", "terminate"})
+
+
 class Fate(enum.StrEnum):
     """What a client knows of its operation."""
 
@@ -80,21 +84,24 @@ class Expectation:
     """What has to be there after a fault.
 
     Attributes:
-        subclusters: Those whose launch was acknowledged.
+        subclusters: Those whose launch was acknowledged, and whose removal was not.
         answers: For each id how many probes it may have answered: at least, and at most.
         unknown_launches: How many more there may be: launches whose outcome nobody was told.
         bad: The ids of those that cannot be restored, since their bundle is gone.
+        returned: The ids of those that could not be, and whose bundle is back: they run, or can be repaired.
+        doubtful: The ids of those whose removal was asked for, and nobody was told its outcome: there whole, or gone.
+        spared: The ids of those whose removal was asked for and refused.
+        removed: Those whose removal was acknowledged.
     """
 
     subclusters: tuple[Subcluster, ...] = ()
     answers: dict[str, tuple[int, int]] = field(default_factory=dict)
     unknown_launches: int = 0
     bad: frozenset[str] = frozenset()
-
-    @property
-    def healthy(self) -> tuple[Subcluster, ...]:
-        """Those that must answer."""
-        return tuple(subcluster for subcluster in self.subclusters if subcluster.id not in self.bad)
+    returned: frozenset[str] = frozenset()
+    doubtful: frozenset[str] = frozenset()
+    spared: frozenset[str] = frozenset()
+    removed: tuple[Subcluster, ...] = ()
 
 
 @dataclass
@@ -112,7 +119,7 @@ class Ledger:
         unknown = 0
         for operation in self.operations:
             known = operation.subcluster
-            if operation.verb == "launch":
+            if operation.verb in LAUNCHES:
                 if operation.fate is Fate.DONE and known is not None:
                     subclusters.append(known)
                     counts[known.id] = (0, 0)
@@ -121,7 +128,26 @@ class Ledger:
                 least, most = counts[known.id]
                 done, possible = operation.fate is Fate.DONE, operation.fate is not Fate.REFUSED
                 counts[known.id] = (least + done, most + possible)
-        return Expectation(tuple(subclusters), counts, unknown, self.bad)
+        removed = self.met(Fate.DONE, *REMOVALS)
+        back = {one.id for one in subclusters if one.id in self.bad and one.bundle.exists()}
+        return Expectation(
+            tuple(subcluster for subcluster in subclusters if subcluster.id not in removed),
+            counts,
+            unknown,
+            self.bad - back - removed,
+            frozenset(back) - self.met(Fate.DONE, "repair") - removed,
+            self.met(Fate.UNKNOWN, *REMOVALS) - removed,
+            self.met(Fate.REFUSED, *REMOVALS) - removed,
+            tuple(subcluster for subcluster in subclusters if subcluster.id in removed),
+        )
+
+    def met(self, fate: Fate, *verbs: str) -> frozenset[str]:
+        """Give the ids of the subclusters with which one of these verbs has met that fate."""
+        return frozenset(
+            operation.subcluster.id
+            for operation in self.operations
+            if operation.verb in verbs and operation.fate is fate and operation.subcluster is not None
+        )
 
     def before(self, moment: float, *, asked: float | None = None) -> Ledger:
         """Give what the clients knew at a moment of the harness's clock.
@@ -141,7 +167,7 @@ class Ledger:
         # A launch that was under way gave nobody an id; a probe is about a subcluster that was known before it.
         known = [
             replace(operation, subcluster=None)
-            if operation.verb == "launch" and operation.fate is Fate.UNKNOWN
+            if operation.verb in LAUNCHES and operation.fate is Fate.UNKNOWN
             else operation
             for operation in cut
         ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from pytest_ocap.driver import PLAIN
 from pytest_ocap.faults.starts import InterruptedStart
 from pytest_ocap.sweeps.cases import Case
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from pytest_ocap.driver import KernelDriver, Outcome
+    from pytest_ocap.driver import KernelDriver, Outcome, Setting
     from pytest_ocap.sweeps.cases import Armed
     from pytest_ocap.sweeps.workloads import Workload
 
@@ -26,9 +27,9 @@ FAULTS = ("kill", "hang")
 class Unharmed:
     """No fault at all: the run from which it is learnt what is normal."""
 
-    def start(self, driver: KernelDriver, home: Path, *, timeout: float) -> Outcome:
+    def start(self, driver: KernelDriver, home: Path, *, timeout: float, setting: Setting = PLAIN) -> Outcome:
         """Start the daemon."""
-        return driver.start(home, timeout=timeout)
+        return driver.start(home, timeout=timeout, setting=setting)
 
     def fired(self) -> str | None:
         """Nothing strikes."""
@@ -50,10 +51,13 @@ class AtPhase:
         self._case = case
         self._start: InterruptedStart | None = None
 
-    def start(self, driver: KernelDriver, home: Path, *, timeout: float) -> Outcome:
-        """Start the daemon, and have it interrupted."""
+    def start(self, driver: KernelDriver, home: Path, *, timeout: float, setting: Setting = PLAIN) -> Outcome:
+        """Start the daemon, and have the first of its starts interrupted."""
+        if self._start is not None:
+            return driver.start(home, timeout=timeout, setting=setting)
+        phase = self._case.point.rpartition(":")[2]
         self._start = InterruptedStart(
-            driver, home, how=self._case.fault, phase=self._case.point.rpartition(":")[2], patience=timeout
+            driver, home, how=self._case.fault, phase=phase, patience=timeout, setting=setting
         )
         self._start.arrange()
         return self._start.client()

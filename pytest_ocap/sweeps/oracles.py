@@ -11,22 +11,22 @@ from __future__ import annotations
 import re
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pytest_ocap import processes
 from pytest_ocap.clock import Clock
-from pytest_ocap.driver import QUARANTINED, Capability, has
+from pytest_ocap.driver import Capability, has
 from pytest_ocap.persisted import ANSWER_SECONDS, bundles_of
 from pytest_ocap.scenarios.contracts import (
     DATABASE_LOCKED,
     NOTHING_LEFT,
     SETTLE_SECONDS,
     check_nothing_left,
-    listed,
     masked,
 )
 from pytest_ocap.scenarios.crashed_init import ADVICE, PATIENCE_SECONDS
 from pytest_ocap.sweeps.copies import copy_home, names_in
+from pytest_ocap.sweeps.keeping import KEEPING, judge_keeping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     import psutil
 
-    from pytest_ocap.driver import KernelDriver, Outcome, Subcluster
+    from pytest_ocap.driver import Audit, AuditDriver, KernelDriver
     from pytest_ocap.examination import Examination
     from pytest_ocap.sweeps.ledger import Expectation, Ledger
 
@@ -53,17 +53,13 @@ ORACLES: Mapping[str, str] = {
     "recovers": "when the fault is over, the next start is ready within its budget",
     "not-database-is-locked": "nobody is told that a database is locked",
     "ping": "a ping is answered",
-    "kept": "every subcluster whose launch was acknowledged is listed",
-    "nothing-half-there": "what is listed besides is running, and no more than launches whose outcome nobody was told",
-    "set-aside": "those subclusters are set aside whose bundle is gone, and no other",
-    "healthy-answer": "every subcluster whose bundle is there answers",
-    "state-kept": "each goes on where it was: acknowledged messages count, refused ones do not, one whose outcome "
-    "nobody was told counts once or not at all",
+    **KEEPING,
     "accepts-work": "a new subcluster can be launched, and answers",
     "stops": "the daemon can be stopped",
     "nothing-left": NOTHING_LEFT,
     "no-file-left": "no file lies in the home that an unharmed run would not leave there",
     "store-intact": "the store passes its own checks of integrity and of foreign keys",
+    "audited": "the daemon's own check of its home finds nothing wrong but what is rightly set aside",
 }
 """Every oracle, with what it requires, in words."""
 
@@ -133,8 +129,10 @@ def promised(driver: KernelDriver, strike: Strike | None) -> tuple[str, ...]:
         "not-database-is-locked": True,
         "ping": True,
         "kept": lists,
+        "stays-removed": lists and any(has(driver, removal) for removal in (Capability.PRUNE, Capability.TERMINATE)),
         "nothing-half-there": lists,
         "set-aside": lists and has(driver, Capability.QUARANTINE),
+        "mended": lists and has(driver, Capability.QUARANTINE) and has(driver, Capability.REPAIR),
         "healthy-answer": probes,
         "state-kept": probes and has(driver, Capability.STATE),
         "accepts-work": launches,
@@ -142,6 +140,7 @@ def promised(driver: KernelDriver, strike: Strike | None) -> tuple[str, ...]:
         "nothing-left": True,
         "no-file-left": True,
         "store-intact": has(driver, Capability.SQLITE_STORE),
+        "audited": has(driver, Capability.AUDIT),
     }
     return tuple(name for name, can in made.items() if can)
 
@@ -164,7 +163,7 @@ def judge_struck_run(examination: Examination, driver: KernelDriver, ledger: Led
 
 def judge_recovery(
     examination: Examination, driver: KernelDriver, ledger: Ledger, normal: Normal | None, told: Sequence[str] = ()
-) -> None:
+) -> str:
     """Start on what a fault has left, and judge what has become of what was there.
 
     Args:
@@ -173,31 +172,46 @@ def judge_recovery(
         ledger: What clients know.
         normal: What an unharmed run leaves; None: this is one.
         told: What clients were told so far.
+
+    Returns:
+        What the daemon's own check of its home came to: ``sound``, ``unsound``, ``not-made``; nothing when it was not
+        asked.
     """
     home, expectation = ledger.store.home, ledger.expectation()
     again = driver.start(home, timeout=driver.start_timeout)
     locked = [text for text in (*told, again.text) if DATABASE_LOCKED.search(text)]
     examination.check("not-database-is-locked", not locked, "\n".join(locked) or "nobody was told so")
     if not examination.outcome("recovers", again, within=driver.start_timeout):
-        return
+        return ""
     if not examination.outcome("ping", driver.ping(home, timeout=ANSWER_SECONDS)):
-        return
+        return ""
     expected = examination.expected
-    if "kept" in expected:
-        _judge_list(examination, driver, home, expectation)
-    if "healthy-answer" in expected:
-        _judge_answers(examination, driver, home, expectation)
+    judge_keeping(examination, driver, home, expectation)
     if "accepts-work" in expected:
         _judge_work(examination, driver, home)
     crew = processes.using(home)
     if not examination.outcome("stops", driver.stop(home, timeout=ANSWER_SECONDS)):
-        return
+        return ""
     check_nothing_left(examination, driver, home, crew)
     strangers = [] if normal is None else [name for name in normal.strangers(home) if not _is_log(driver, home, name)]
     examination.check("no-file-left", not strangers, "\n".join(strangers) or "nothing but what always lies there")
     if "store-intact" in expected:
         problems = store_problems(driver, home)
         examination.check("store-intact", not problems, "\n".join(problems) or "the store says that it is intact")
+    return _judge_audit(examination, driver, home, expectation) if "audited" in expected else ""
+
+
+def _judge_audit(examination: Examination, driver: KernelDriver, home: Path, expectation: Expectation) -> str:
+    """Have the daemon's own means look at the home that it has left; gives what came of it."""
+    outcome = cast("AuditDriver", driver).audit(home, timeout=ANSWER_SECONDS)
+    if not outcome.ok:
+        examination.waive("audited", outcome.describe())
+        return "not-made"
+    audit: Audit = outcome.value
+    bad = {one.id for one in expectation.subclusters if one.id in expectation.bad and not one.bundle.exists()}
+    right = audit.aside is None or bad - expectation.doubtful <= audit.aside <= bad
+    detail = f"without bundle: {bad or 'none'}\n{outcome.describe()}"
+    return "sound" if examination.check("audited", audit.sound and right, detail) else "unsound"
 
 
 def _is_log(driver: KernelDriver, home: Path, name: str) -> bool:
@@ -270,50 +284,6 @@ def _wait_for_the_end(home: Path, excused: Sequence[int] = ()) -> list[psutil.Pr
     left = [process for process in processes.using(home) if process.pid not in excused]
     Clock().wait_until(lambda: not any(map(processes.alive, left)), SETTLE_SECONDS, every=0.01)
     return [process for process in left if processes.alive(process)]
-
-
-def _judge_list(examination: Examination, driver: KernelDriver, home: Path, expectation: Expectation) -> None:
-    entries, answer = listed(driver, home)
-    known = {subcluster.id for subcluster in expectation.subclusters}
-    lost = sorted(known - set(entries))
-    examination.check("kept", not lost, f"lost: {', '.join(lost) or 'none'}\n{answer}")
-    others = [entry for identity, entry in entries.items() if identity not in known]
-    half = [entry.id for entry in others if entry.state == QUARANTINED]
-    whole = len(others) <= expectation.unknown_launches and not half
-    allowed = (
-        f"{len(others)} more than were acknowledged; {expectation.unknown_launches} launches have no known outcome"
-    )
-    examination.check("nothing-half-there", whole, f"{allowed}\n{answer}")
-    if "set-aside" in examination.expected:
-        aside = {entry.id for entry in entries.values() if entry.state == QUARANTINED}
-        wanted = expectation.bad
-        examination.check("set-aside", aside == wanted, f"set aside: {aside}; without bundle: {set(wanted)}\n{answer}")
-
-
-def _judge_answers(examination: Examination, driver: KernelDriver, home: Path, expectation: Expectation) -> None:
-    """Ask each twice: the first answer tells where it was, the second that this is where it is."""
-    silent, strayed = [], []
-    for subcluster in expectation.healthy:
-        first, second = (driver.probe(home, subcluster, timeout=ANSWER_SECONDS) for _ in range(2))
-        silent += [f"{subcluster.id}: {outcome.describe()}" for outcome in (first, second) if not outcome.ok]
-        if first.ok and second.ok:
-            strayed += _strayed(subcluster, first, second, expectation)
-    names = ", ".join(subcluster.id for subcluster in expectation.healthy) or "there is none"
-    examination.check("healthy-answer", not silent, "\n".join(silent) or names)
-    if "state-kept" in examination.expected:
-        wrong = silent + strayed
-        examination.check("state-kept", not wrong, "\n".join(wrong) or names)
-
-
-def _strayed(subcluster: Subcluster, first: Outcome, second: Outcome, expectation: Expectation) -> list[str]:
-    least, most = expectation.answers[subcluster.id]
-    wrong = []
-    if not isinstance(first.value, int) or not least < first.value <= most + 1:
-        wanted = f"{least + 1}" if least == most else f"{least + 1} to {most + 1}"
-        wrong.append(f"{subcluster.id} answered {first.value!r}, and should have answered {wanted}")
-    elif second.value != first.value + 1:
-        wrong.append(f"{subcluster.id} answered {first.value!r}, and then {second.value!r}")
-    return wrong
 
 
 def _judge_work(examination: Examination, driver: KernelDriver, home: Path) -> None:

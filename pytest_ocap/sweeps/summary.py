@@ -57,6 +57,7 @@ def _workload(name: str, shards: Sequence[Shard], wishes: Wishes) -> dict[str, A
         "not_reached": sorted(trial.case.id for trial in trials if trial.result is Result.NOT_REACHED),
         "states": sum(trial.case.sweep == "powerloss" and trial.result is not Result.NOT_REACHED for trial in trials),
         "recovery_entered": sum(bool(trial.entered) for trial in trials),
+        "audits": dict(sorted(Counter(trial.audit for trial in trials if trial.audit).items())),
         "seconds": round(seconds, 3),
         "rate": round(tried / seconds, 3) if seconds and tried else None,
         "floor": round(sum(shard.floor for shard in shards) / len(shards), 3),
@@ -135,6 +136,9 @@ def lines(data: Mapping[str, Any]) -> list[str]:
             f"  {data['rate']:.2f} runs a second on each core; an unharmed run with its judging takes "
             f"{data['floor']:.2f} s"
         )
+    if data["audits"]:
+        counts = ", ".join(f"{count} {word}" for word, count in data["audits"].items())
+        found.append(f"  the daemon's own check of its home: {counts}")
     if data["fired"] and not data["recovery_entered"]:
         found.append("  recovery was never entered: no start found anything that a clean stop does not leave")
     if not data["fired"]:

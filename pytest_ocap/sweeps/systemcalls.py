@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pytest_ocap import processes
-from pytest_ocap.driver import Setting
+from pytest_ocap.driver import PLAIN, Setting
 from pytest_ocap.sweeps.calls import Kind
 from pytest_ocap.sweeps.cases import Case
 from pytest_ocap.sweeps.injection import ERRORS, How, Injection, faults
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from pytest_ocap.sweeps.points import Point
     from pytest_ocap.sweeps.supervisor import Supervisor
     from pytest_ocap.sweeps.workloads import Workload
-
-CLIENT = "0"
-"""The name of the first process of a recorded tree: the start's client."""
 
 BEFORE, AFTER = 30, 10
 """How many calls before and after that at which a fault struck an account shows."""
@@ -53,9 +50,9 @@ class Supervised:
         self._session = session
         self._home = home
 
-    def start(self, driver: KernelDriver, home: Path, *, timeout: float) -> Outcome:
+    def start(self, driver: KernelDriver, home: Path, *, timeout: float, setting: Setting = PLAIN) -> Outcome:
         """Start the daemon under supervision."""
-        return driver.start(home, timeout=timeout, setting=Setting(prefix=self._session.prefix))
+        return driver.start(home, timeout=timeout, setting=Setting(prefix=self._session.prefix) | setting)
 
     def fired(self) -> str | None:
         """Say which call it struck."""
@@ -123,7 +120,7 @@ def _case(point: Point, call: Call, fault: Fault) -> Case:
         kind=str(point.kind),
         path=point.path,
         at=round(call.began, 4),
-        client=call.process == CLIENT,
+        client=call.process.isdecimal(),  # the first process of a tree is the client of a start
         lasting=fault.persistent,
         deaf=fault.persistent and fault.error is not None and Kind.ACCEPT in ERRORS[fault.error],
     )

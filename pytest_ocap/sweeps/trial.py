@@ -67,6 +67,7 @@ class Trial:
         seconds: How long it took.
         proof: The evidence that the fault struck.
         entered: What a daemon found at the start after the fault that a clean stop does not leave.
+        audit: What the daemon's own check of the home came to at the end; nothing when it was not asked.
         broken: The checks that did not pass, each with its detail.
         failure: The directory in which the failure is kept.
         again: Whether it failed in the same way when it was tried once more; None when it was not.
@@ -78,6 +79,7 @@ class Trial:
     seconds: float = 0.0
     proof: str = ""
     entered: tuple[str, ...] = ()
+    audit: str = ""
     broken: tuple[tuple[str, str], ...] = ()
     failure: str | None = None
     again: bool | None = None
@@ -91,6 +93,7 @@ class Trial:
             "seconds": round(self.seconds, 3),
             "proof": self.proof,
             "entered": list(self.entered),
+            "audit": self.audit,
             "broken": [{"id": name, "detail": detail} for name, detail in self.broken],
             "failure": self.failure,
             "again": self.again,
@@ -174,8 +177,12 @@ class Trials:
                 raise HarnessBrokenError(f"nothing was done to the daemon, and yet {workload.name} stopped: {stopped}")
             examination = Examination(ORACLES)
             examination.expect(*promised(self.driver, None))
-            judge_recovery(examination, self.driver, ledger, None)
+            audit = judge_recovery(examination, self.driver, ledger, None)
             finding, checks = examination.conclude()
+            if audit == "not-made":
+                raise HarnessBrokenError(
+                    f"nothing was done to the daemon, and yet after {workload.name} no audit can be made"
+                )
             if finding is not Finding.PASSED:
                 broken = "\n".join(
                     f"{check.id}: {check.detail}" for check in checks if check.verdict is not finding.PASSED
@@ -256,8 +263,9 @@ class Trials:
             strike = Strike(hang, case.client, case.lasting, case.deaf, tuple(armed.stopped()), patience)
             examination.expect(*promised(driver, strike))
             told = judge_struck_run(examination, driver, ledger, strike)
-            entered = self._recover(workload, examination, driver, ledger, told)
-            return _conclude(examination, case, ledger, armed.around, proof, strike, entered, keep)
+            met = Trial(case, Result.PASSED, proof=proof)
+            met = self._recover(workload, examination, driver, ledger, met, told)
+            return _conclude(examination, met, ledger, armed.around, strike, keep)
 
     def _cut(self, workload: Workload, case: Case, keep: Callable[[Scene], str | None]) -> Trial:
         """Put in place what a power cut has left, and judge the next start."""
@@ -268,10 +276,9 @@ class Trials:
             driver = recorded(self.driver, journal)
             examination = Examination(ORACLES, journal)
             examination.expect(*promised(driver, None))
-            entered = self._recover(workload, examination, driver, ledger, ())
-            return _conclude(
-                examination, case, ledger, lambda: cuts.around(case), cuts.proof(case), None, entered, keep
-            )
+            met = Trial(case, Result.PASSED, proof=cuts.proof(case))
+            met = self._recover(workload, examination, driver, ledger, met)
+            return _conclude(examination, met, ledger, lambda: cuts.around(case), None, keep)
 
     def _recover(
         self,
@@ -279,29 +286,29 @@ class Trials:
         examination: Examination,
         driver: KernelDriver,
         ledger: Ledger,
-        told: Sequence[str],
-    ) -> tuple[str, ...]:
-        """Judge the next start; gives what it found in the home that a clean stop does not leave."""
+        met: Trial,
+        told: Sequence[str] = (),
+    ) -> Trial:
+        """Judge the next start; gives the trial with what that found in the home, and what was found afterwards."""
         home, normal = ledger.store.home, self._normal[workload.name]
         copy_tree(home, home.parent / FAULTED)
         entered = tuple(normal.strangers(home) + normal.lacking(home))
-        judge_recovery(examination, driver, ledger, normal, told)
-        return entered
+        audit = judge_recovery(examination, driver, ledger, normal, told)
+        return replace(met, entered=entered, audit=audit)
 
 
 def _conclude(
     examination: Examination,
-    case: Case,
+    met: Trial,
     ledger: Ledger,
     around: Callable[[], Sequence[str]],
-    proof: str,
     strike: Strike | None,
-    entered: tuple[str, ...],
     keep: Callable[[Scene], str | None],
 ) -> Trial:
+    """Give the trial with its finding; a failure is kept while everything is still there."""
     finding, checks = examination.conclude()
     if finding is Finding.PASSED:
-        return Trial(case, Result.PASSED, proof=proof, entered=entered)
+        return met
     failed = tuple((check.id, check.detail) for check in checks if check.verdict is Finding.FAILED)
-    kept = keep(Scene(case, ledger, checks, tuple(around()), proof, strike))
-    return Trial(case, Result.FAILED, proof=proof, entered=entered, broken=failed, failure=kept)
+    kept = keep(Scene(met.case, ledger, checks, tuple(around()), met.proof, strike))
+    return replace(met, result=Result.FAILED, broken=failed, failure=kept)

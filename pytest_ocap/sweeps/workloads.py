@@ -9,27 +9,35 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import PLAIN, Capability, Outcome, Subcluster
 from pytest_ocap.faults.bundles import BUNDLE_FAULTS
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, bundles_of
-from pytest_ocap.sweeps.ledger import Fate, Ledger, Operation, fate_of
+from pytest_ocap.sweeps.ledger import REMOVALS, Fate, Ledger, Operation, fate_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Protocol
 
-    from pytest_ocap.driver import KernelDriver
+    from pytest_ocap.driver import (
+        KernelDriver,
+        PinDriver,
+        PruneDriver,
+        RepairDriver,
+        RotationDriver,
+        Setting,
+        TerminateDriver,
+    )
     from pytest_ocap.homes import Homes
     from pytest_ocap.persisted import Templates
 
     class Start(Protocol):
         """How a workload's daemon is started: as the driver does it, or with a fault on its way."""
 
-        def __call__(self, driver: KernelDriver, home: Path, *, timeout: float) -> Outcome:
+        def __call__(self, driver: KernelDriver, home: Path, *, timeout: float, setting: Setting = PLAIN) -> Outcome:
             """Start the daemon and wait until it is ready, or until its client gives up after ``timeout``."""
             ...
 
@@ -61,12 +69,19 @@ class Run:
         """The home that it runs in."""
         return self.ledger.store.home
 
-    def start(self) -> None:
+    def start(self, setting: Setting = PLAIN) -> None:
         """Start the daemon."""
-        self._do("start", "", lambda: self._start(self.driver, self.home, timeout=self._patience))
+        self._do("start", "", lambda: self._start(self.driver, self.home, timeout=self._patience, setting=setting))
 
     def launch(self, name: str) -> None:
         """Launch a subcluster from a new bundle of that name."""
+        self._launch("launch", name, self.driver.launch)
+
+    def launch_pinned(self, name: str) -> None:
+        """Launch a subcluster from a new bundle of that name, of which the daemon keeps a copy."""
+        self._launch("launch_pinned", name, cast("PinDriver", self.driver).launch_pinned)
+
+    def _launch(self, verb: str, name: str, launch: Callable[..., Outcome]) -> None:
         bundle = bundles_of(self.home) / f"{name}.bundle"
         url = self.driver.make_bundle(bundle)
 
@@ -75,20 +90,46 @@ class Run:
             self._launched[name] = Subcluster(identity, root, bundle, url)
             return self._launched[name]
 
-        self._do("launch", name, lambda: self.driver.launch(self.home, url, timeout=self._answer), read)
+        self._do(verb, name, lambda: launch(self.home, url, timeout=self._answer), read)
 
     def probe(self, name: str) -> None:
         """Send a message to the subcluster of that name, when it was launched and can answer."""
         subcluster = self._launched.get(name)
-        if subcluster is None or subcluster.id in self.ledger.bad:
-            return
-        self._do(
-            "probe",
-            name,
-            lambda: self.driver.probe(self.home, subcluster, timeout=self._answer),
-            lambda _: subcluster,
-            subcluster,
-        )
+        if subcluster is not None and subcluster.id not in self._mute:
+            self._ask("probe", name, self.driver.probe)
+
+    def lose(self, name: str) -> None:
+        """Take a bundle away."""
+        self._launched[name].bundle.unlink()
+
+    def bring_back(self, name: str) -> None:
+        """Put the bundle back that was taken."""
+        self.driver.make_bundle(self._launched[name].bundle)
+
+    def repair(self, name: str) -> None:
+        """Have a subcluster that was set aside run again."""
+        self._ask("repair", name, cast("RepairDriver", self.driver).repair)
+
+    def prune(self, name: str) -> None:
+        """Have a subcluster that was set aside removed."""
+        self._ask("prune", name, cast("PruneDriver", self.driver).prune)
+
+    def terminate(self, name: str) -> None:
+        """Have a subcluster that runs removed."""
+        self._ask("terminate", name, cast("TerminateDriver", self.driver).terminate)
+
+    @property
+    def _mute(self) -> frozenset[str]:
+        """The ids of those that cannot be expected to answer."""
+        ledger = self.ledger
+        removed = ledger.met(Fate.DONE, *REMOVALS) | ledger.met(Fate.UNKNOWN, *REMOVALS)
+        return (ledger.bad - ledger.met(Fate.DONE, "repair")) | removed
+
+    def _ask(self, verb: str, name: str, ask: Callable[..., Outcome]) -> None:
+        """Ask for something that is about one subcluster, when that was launched."""
+        about = self._launched.get(name)
+        if about is not None:
+            self._do(verb, name, lambda: ask(self.home, about, timeout=self._answer), lambda _: about, about)
 
     def stop(self) -> None:
         """Stop the daemon."""
@@ -113,7 +154,7 @@ class Run:
         concerned = read(outcome) if read is not None and fate is Fate.DONE else about
         self.ledger.operations.append(Operation(verb, subject, began, self._clock.now(), outcome, fate, concerned))
         going = fate is Fate.DONE or (
-            verb in ("launch", "probe") and self.driver.ping(self.home, timeout=self._answer).ok
+            verb not in ("start", "stop") and self.driver.ping(self.home, timeout=self._answer).ok
         )
         if not going:
             raise StoppedError(f"{verb} {subject}: {outcome.describe()}")
@@ -190,9 +231,9 @@ class Workload:
         return None
 
 
-def plainly(driver: KernelDriver, home: Path, *, timeout: float) -> Outcome:
+def plainly(driver: KernelDriver, home: Path, *, timeout: float, setting: Setting = PLAIN) -> Outcome:
     """Start a daemon as its driver does."""
-    return driver.start(home, timeout=timeout, setting=PLAIN)
+    return driver.start(home, timeout=timeout, setting=setting)
 
 
 def _start(run: Run) -> None:
@@ -217,25 +258,121 @@ def _restore(run: Run) -> None:
     run.stop()
 
 
+def _repair(run: Run) -> None:
+    run.start()
+    run.probe("c2")
+    run.bring_back("c1")
+    run.repair("c1")
+    for name in ("c1", "c2"):
+        run.probe(name)
+    run.stop()
+
+
+def _prune(run: Run) -> None:
+    run.start()
+    run.probe("c2")
+    run.prune("c1")
+    run.probe("c2")
+    run.stop()
+
+
+def _terminate(run: Run) -> None:
+    run.start()
+    for name in ("c1", "c2"):
+        run.probe(name)
+    run.terminate("c1")
+    run.probe("c2")
+    run.stop()
+
+
+def _restart(run: Run) -> None:
+    for _ in range(2):
+        run.start()
+        run.probe("c1")
+        run.stop()
+
+
+def _pin(run: Run) -> None:
+    run.start()
+    run.launch_pinned("c1")
+    run.lose("c1")
+    run.probe("c1")
+    run.stop()
+
+
+def _logs(run: Run) -> None:
+    run.start(cast("RotationDriver", run.driver).small_log)
+    run.launch("c1")
+    for _ in range(6):
+        run.probe("c1")
+    run.stop()
+
+
+_ANSWERS = frozenset({Capability.LAUNCH, Capability.PROBE})
+_LISTS = _ANSWERS | {Capability.LIST}
+
 WORKLOADS = {
     workload.name: workload
     for workload in (
         Workload("start", "a first start in an empty home, and a stop", frozenset(), None, 0, _start),
-        Workload(
-            "session",
-            "a first start, two launches, three messages, and a stop",
-            frozenset({Capability.LAUNCH, Capability.PROBE}),
-            None,
-            0,
-            _session,
-        ),
+        Workload("session", "a first start, two launches, three messages, and a stop", _ANSWERS, None, 0, _session),
         Workload(
             "restore",
             "a start on a store of three subclusters whose first has lost its bundle, two messages, and a stop",
-            frozenset({Capability.LAUNCH, Capability.PROBE}),
+            _ANSWERS,
             3,
             1,
             _restore,
+        ),
+        Workload(
+            "repair",
+            "a start on a store of two subclusters whose first has lost its bundle, a message, the bundle is put back, "
+            "a repair, two messages, and a stop",
+            _LISTS | {Capability.QUARANTINE, Capability.REPAIR},
+            2,
+            1,
+            _repair,
+        ),
+        Workload(
+            "prune",
+            "a start on a store of two subclusters whose first has lost its bundle, a message, that one is pruned, "
+            "another message, and a stop",
+            _LISTS | {Capability.QUARANTINE, Capability.PRUNE},
+            2,
+            1,
+            _prune,
+        ),
+        Workload(
+            "terminate",
+            "a start on a store of two subclusters, two messages, the first is terminated, a message, and a stop",
+            _LISTS | {Capability.TERMINATE},
+            2,
+            0,
+            _terminate,
+        ),
+        Workload(
+            "pin",
+            "a first start, a launch with its bundle pinned, the bundle is lost, a message, and a stop",
+            _ANSWERS | {Capability.PIN},
+            None,
+            0,
+            _pin,
+        ),
+        Workload(
+            "restart",
+            "a start on a store of one subcluster, a message, a stop, and all of it once more",
+            _ANSWERS,
+            1,
+            0,
+            _restart,
+        ),
+        Workload(
+            "logs",
+            "a first start with a log that is moved aside after a few lines, a launch, six messages, and a stop",
+            _ANSWERS | {Capability.LOG, Capability.LOG_ROTATION},
+            None,
+            0,
+            _logs,
         ),
     )
 }

@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from pytest_ocap import processes
-from pytest_ocap.driver import FULL, MEMBERS, Capability, Interrupt, KernelDriver, Subcluster, has
+from pytest_ocap.driver import FULL, MEMBERS, Audit, Capability, Interrupt, KernelDriver, Subcluster, has
+from pytest_ocap.drivers.kernel import KernelDriver as Bundled
 from pytest_ocap.drivers.kernel import driver
 from pytest_ocap.faults.starts import InterruptedStart, StartedProcesses
 
@@ -51,6 +52,70 @@ def test_a_subcluster_lives_through_a_restart_and_a_kill(home: Path) -> None:
     assert processes.using(home) == []
     assert driver.start(home, timeout=20.0).ok
     assert driver.probe(home, subcluster, timeout=10.0).value == 4
+
+
+def launched(home: Path, name: str) -> Subcluster:
+    bundle = home.with_name(f"{name}.bundle")
+    url = driver.make_bundle(bundle)
+    identity, root = driver.launch(home, url, timeout=10.0).value
+    return Subcluster(identity, root, bundle, url)
+
+
+def states(home: Path) -> dict[str, str]:
+    return {entry.id: entry.state for entry in driver.list(home, timeout=10.0).value}
+
+
+def test_a_subcluster_that_was_set_aside_is_repaired_or_pruned_and_one_that_runs_is_terminated(home: Path) -> None:
+    assert driver.start(home, timeout=20.0).ok
+    one, two = launched(home, "one"), launched(home, "two")
+    assert not driver.prune(home, one, timeout=10.0).ok, "it runs"
+    assert driver.stop(home, timeout=10.0).ok
+    one.bundle.unlink()
+    assert driver.start(home, timeout=20.0).ok
+    assert states(home) == {one.id: "quarantined", two.id: "running"}
+    assert driver.repair(home, one, timeout=10.0).code == "repair-failed"
+    driver.make_bundle(one.bundle)
+    assert driver.repair(home, one, timeout=10.0).ok
+    assert driver.probe(home, one, timeout=10.0).value == 1
+
+    assert driver.stop(home, timeout=10.0).ok
+    one.bundle.unlink()
+    assert driver.start(home, timeout=20.0).ok
+    assert driver.prune(home, one, timeout=10.0).ok
+    assert driver.terminate(home, two, timeout=10.0).ok
+    assert states(home) == {}
+
+
+def test_a_pinned_subcluster_needs_its_bundle_no_more(home: Path) -> None:
+    bundle = home.with_name("c.bundle")
+    assert driver.start(home, timeout=20.0).ok
+    url = driver.make_bundle(bundle)
+    identity, root = driver.launch_pinned(home, url, timeout=10.0).value
+    pinned = Subcluster(identity, root, bundle, url)
+    assert driver.stop(home, timeout=10.0).ok
+    bundle.unlink()
+    assert driver.start(home, timeout=20.0).ok
+    assert driver.probe(home, pinned, timeout=10.0).value == 1
+
+
+def test_an_audit_tells_a_sound_home_from_one_with_a_missing_bundle_and_a_damaged_one(home: Path) -> None:
+    assert driver.start(home, timeout=20.0).ok
+    one = launched(home, "one")
+    assert driver.stop(home, timeout=10.0).ok
+    assert driver.audit(home, timeout=10.0).value == Audit(True, frozenset())
+    one.bundle.unlink()
+    assert driver.audit(home, timeout=10.0).value == Audit(True, frozenset({one.id}))
+    store = driver.store(home)
+    store.write_bytes(store.read_bytes()[:5000])
+    assert driver.audit(home, timeout=10.0).value == Audit(False, frozenset())
+    assert not Bundled(("sh", "-c", "exit 2")).audit(home, timeout=10.0).ok, "it could not be made"
+
+
+def test_under_its_small_log_the_log_is_moved_aside(home: Path) -> None:
+    assert driver.start(home, timeout=20.0, setting=driver.small_log).ok
+    launched(home, "one")
+    assert driver.stop(home, timeout=10.0).ok
+    assert home.joinpath("daemon.log.1").is_file()
 
 
 def test_everything_lies_where_the_driver_says(home: Path) -> None:
@@ -110,8 +175,6 @@ def test_verbs_without_a_daemon_are_outcomes(home: Path) -> None:
 def test_settings_of_the_person_who_runs_the_tests_do_not_reach_the_daemon(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pytest_ocap.drivers.kernel import KernelDriver as Bundled
-
     monkeypatch.setenv("OCAP_SOCKET_PATH", str(home.with_name("elsewhere.sock")))
     own = Bundled()
     assert own.start(home, timeout=20.0).ok

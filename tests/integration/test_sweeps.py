@@ -133,6 +133,12 @@ SAMPLE = [
     ("start:bind:daemon.sock#1=kill-after", "kill"),
     ("start:write:kernel.sqlite-journal#1=ENOSPC+", "errno"),
     ("start:write:daemon.lock#1=hang", "hang"),
+    ("repair:write:kernel.sqlite-wal#9=kill", "kill"),
+    ("prune:write:kernel.sqlite-wal#9=kill-after", "kill"),
+    ("terminate:sync:kernel.sqlite-wal#3=EIO", "errno"),
+    ("pin:rename:bundles/*#1=kill", "kill"),
+    ("restart:unlink:daemon.pid#1=kill", "kill"),
+    ("logs:rename:daemon.log#1=kill-after", "kill"),
 ]
 """A few cases of each kind; the whole is ``pytest --pyargs pytest_ocap.sweeps --ocap-sweep all``."""
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pytest_ocap.driver import Capability
+from pytest_ocap.driver import Capability, Subcluster
 from pytest_ocap.drivers.command import driver_from
-from pytest_ocap.drivers.command_settings import KEYS, VERB_KEYS, VERBS
+from pytest_ocap.drivers.command_keys import KEYS, VERB_KEYS, VERBS
 
 GOOD: dict[str, Any] = {
     "name": "example",
@@ -88,6 +88,15 @@ WRONG: list[tuple[str, Any, str]] = [
         "cli.launch_io.command has the unknown placeholder {io}; known here: *{io_path}",
     ),
     ("rpc.launch", None, "rpc.probe is given without launch*"),
+    ("rpc.audit", {"method": "audit"}, "rpc.audit is asked when no daemon runs; it is a command line, in cli"),
+    (
+        "cli.prune",
+        ["true", "{io_path}"],
+        "cli.prune.command has the unknown placeholder {io_path}; known here: *{root}",
+    ),
+    ("cli.repair", {"command": ["true"], "root": "r"}, "cli.repair.root is unknown*"),
+    ("small_log", {"A": "1"}, "log is missing; small_log says something about it"),
+    ("small_log", {"A": "{home}"}, "small_log has the unknown placeholder {home}; known here: none"),
     ("rpc.list", {"method": "l", "quarantined": "bad"}, "rpc.list.state is missing*"),
     ("cli", {"ping": ["true"]}, "cli.ping is given in rpc, too*"),
     ("cli", {"ping": {"command": "true"}}, "cli.ping.command is one text*"),
@@ -153,10 +162,38 @@ def test_verbs_and_files_that_are_given_are_capabilities_and_no_others(source: P
         "phases": ["one", "two"],
         "interrupt": {"FAIL": "{phase}={how}"},
         "workers": True,
-        "cli": {"status": ["true"], "launch_io": ["true", "{io_path}"]},
+        "small_log": {"LOG": "1"},
+        "cli": {
+            "status": ["true"],
+            "launch_io": ["true", "{io_path}"],
+            "launch_pinned": ["true", "{bundle}"],
+            "repair": ["true", "{id}"],
+            "prune": ["true", "{id}"],
+            "terminate": ["true", "{id}"],
+            "audit": ["true"],
+        },
     }
     more["rpc"]["probe"]["count"] = "n"
     assert set(driver_from(more, source).supports) == set(Capability)
+
+
+@pytest.mark.parametrize(
+    ("status", "made", "sound"), [("0", True, True), ("1", True, False), ("2", False, None), ("127", False, None)]
+)
+def test_an_audit_finds_nothing_or_something_or_cannot_be_made(
+    source: Path, status: str, made: bool, sound: bool | None
+) -> None:
+    driver = driver_from(changed("cli.audit", ["sh", "-c", f"exit {status}"]), source)
+    outcome = driver.audit(source.parent, timeout=10.0)
+    assert (outcome.ok, outcome.value and outcome.value.sound) == (made, sound)
+
+
+def test_what_is_asked_about_a_subcluster_names_it_as_the_daemon_does(source: Path) -> None:
+    words = ["sh", "-c", 'echo "$1 $2 $3"', "sh", "{id}", "{root}", "{name}"]
+    about = Subcluster("s1", "o7", source, "file:///b/c1.bundle")
+    for verb in ("repair", "prune", "terminate"):
+        outcome = getattr(driver_from(changed(f"cli.{verb}", words), source), verb)(source.parent, about, timeout=10.0)
+        assert (outcome.ok, outcome.text) == (True, "s1 o7 c1\n"), verb
 
 
 def test_every_key_is_documented() -> None:

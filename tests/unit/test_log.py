@@ -11,8 +11,8 @@ import pytest
 from freezegun import freeze_time
 
 from kernel.daemon import log as module
-from kernel.daemon.log import DaemonLog, append_record, parse_line, read_records, render_line, tail
-from kernel.errors import LogError, StoreCorruptError
+from kernel.daemon.log import DaemonLog, append_record, parse_line, read_records, render_line, tail, wanted_size
+from kernel.errors import LogError, StoreCorruptError, UsageError
 from kernel.timestamps import timestamp
 
 
@@ -48,6 +48,20 @@ def test_the_timestamp_follows_a_frozen_clock(path: str) -> None:
 
     with freeze_time("2026-05-04 03:02:01"):
         assert timestamp(time.time()) == "2026-05-04T03:02:01.000Z"
+
+
+def test_the_size_at_which_the_log_is_moved_aside_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OCAP_LOG_BYTES", raising=False)
+    assert wanted_size() == 10 * 1024 * 1024
+    monkeypatch.setenv("OCAP_LOG_BYTES", "4096")
+    assert wanted_size() == 4096
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "10MB", " "])
+def test_a_size_that_is_none_is_refused_by_the_variable_s_name(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCAP_LOG_BYTES", text)
+    with pytest.raises(UsageError, match="OCAP_LOG_BYTES has to be a number of bytes above 0"):
+        wanted_size()
 
 
 def test_every_level_can_be_written_and_low_ones_left_out(path: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from little_driver import LittleDriver
 
 from pytest_ocap.driver import Capability, Outcome, Subcluster
+from pytest_ocap.drivers.kernel import KernelDriver
 from pytest_ocap.persisted import PersistedStore
 from pytest_ocap.sweeps import oracles
 from pytest_ocap.sweeps.cases import KINDS, Case, most_telling_first, shard_of
@@ -78,6 +79,27 @@ def test_an_operation_whose_outcome_nobody_was_told_may_have_happened_or_not() -
     expected = ledger(operation("probe", Fate.UNKNOWN, about=ONE), operation("launch", Fate.UNKNOWN)).expectation()
     assert expected.answers == {"s1": (5, 6)}
     assert (expected.subclusters, expected.unknown_launches) == ((ONE,), 1)
+
+
+@pytest.mark.parametrize("verb", ["prune", "terminate"])
+def test_one_that_was_removed_is_gone_or_there_or_either_as_its_client_was_told(verb: str) -> None:
+    done = ledger(operation(verb, Fate.DONE, about=ONE)).expectation()
+    assert (done.subclusters, done.removed, done.doubtful) == ((), (ONE,), frozenset())
+    unknown = ledger(operation(verb, Fate.UNKNOWN, about=ONE)).expectation()
+    assert (unknown.subclusters, unknown.removed, unknown.doubtful) == ((ONE,), (), frozenset({"s1"}))
+    refused = ledger(operation(verb, Fate.REFUSED, about=ONE)).expectation()
+    assert (refused.subclusters, refused.removed, refused.spared) == ((ONE,), (), frozenset({"s1"}))
+
+
+def test_one_whose_bundle_is_back_may_be_set_aside_until_a_repair_was_acknowledged(tmp_path: Path) -> None:
+    there = replace(ONE, bundle=tmp_path / "c1.bundle")
+    store = PersistedStore(Path("h"), (there,), {"s1": 5})
+    repaired = Ledger(store, frozenset({"s1"}), [operation("repair", Fate.DONE, about=there)])
+    asked = Ledger(store, frozenset({"s1"}), [operation("repair", Fate.UNKNOWN, about=there)])
+    assert (asked.expectation().bad, asked.expectation().returned) == (frozenset({"s1"}), frozenset())
+    there.bundle.touch()
+    assert (asked.expectation().bad, asked.expectation().returned) == (frozenset(), frozenset({"s1"}))
+    assert (repaired.expectation().bad, repaired.expectation().returned) == (frozenset(), frozenset())
 
 
 def test_a_ledger_at_a_moment_knows_nothing_of_what_came_after_it() -> None:
@@ -154,7 +176,7 @@ def test_a_daemon_that_can_only_be_started_stopped_and_pinged_has_its_oracles() 
 
 
 def test_every_oracle_is_promised_for_some_strike_and_has_its_sentence() -> None:
-    driver = LittleDriver()
+    driver = KernelDriver()
     every = {*promised(driver, Strike()), *promised(driver, Strike(hang=True)), *promised(driver, None)}
     assert every == set(ORACLES)
     assert all(len(sentence.split()) > 3 for sentence in ORACLES.values())

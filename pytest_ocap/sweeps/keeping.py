@@ -1,0 +1,140 @@
+"""What has to be there after a fault, and how that is seen: listed, set aside or running, going on where it was.
+
+Invariant: what was acknowledged is there, and what was acknowledged as removed is not.  An operation whose outcome
+nobody was told has happened or not, whole: one that was removed is gone or answers, one that was repaired runs or can
+be repaired.  Knows the daemon by the driver protocol only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from pytest_ocap.driver import QUARANTINED, Capability, has
+from pytest_ocap.persisted import ANSWER_SECONDS
+from pytest_ocap.scenarios.contracts import listed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_ocap.driver import KernelDriver, Listed, Outcome, RepairDriver, Subcluster
+    from pytest_ocap.examination import Examination
+    from pytest_ocap.sweeps.ledger import Expectation
+
+KEEPING = {
+    "kept": "every subcluster whose launch was acknowledged is listed",
+    "stays-removed": "one whose removal was acknowledged is not listed, and does not answer",
+    "nothing-half-there": "what is listed besides is running, and no more than launches whose outcome nobody was told",
+    "set-aside": "those subclusters are set aside whose bundle is gone, and no other",
+    "mended": "one that is set aside although its bundle is back, or that was not removed after all, runs after a "
+    "repair",
+    "healthy-answer": "every subcluster whose bundle is there answers",
+    "state-kept": "each goes on where it was: acknowledged messages count, refused ones do not, one whose outcome "
+    "nobody was told counts once or not at all",
+}
+"""The oracles that are asked here, with what each requires, in words."""
+
+
+def judge_keeping(examination: Examination, driver: KernelDriver, home: Path, expectation: Expectation) -> None:
+    """Ask a daemon that has been started again for what has to be there.
+
+    Args:
+        examination: Records the checks, as far as they were promised.
+        driver: The daemon.
+        home: Its home.
+        expectation: What has to be there.
+    """
+    entries: dict[str, Listed] = {}
+    charged = expectation.bad
+    if "kept" in examination.expected:
+        entries, answer = listed(driver, home)
+        charged = _judge_list(examination, entries, answer, expectation)
+    if "mended" in examination.expected:
+        charged -= _judge_mending(examination, driver, home, expectation, entries)
+    if "stays-removed" in examination.expected:
+        _judge_removed(examination, driver, home, expectation, entries)
+    if "healthy-answer" in examination.expected:
+        asked = [subcluster for subcluster in expectation.subclusters if subcluster.id not in charged]
+        _judge_answers(examination, driver, home, expectation, asked)
+
+
+def _judge_list(
+    examination: Examination, entries: dict[str, Listed], answer: str, expectation: Expectation
+) -> frozenset[str]:
+    """Judge what is listed; gives the ids of those of which nothing more can be asked."""
+    kept = {subcluster.id for subcluster in expectation.subclusters}
+    gone = kept - set(entries)
+    lost = sorted(gone - expectation.doubtful)
+    examination.check("kept", not lost, f"lost: {', '.join(lost) or 'none'}\n{answer}")
+    known = kept | {subcluster.id for subcluster in expectation.removed}
+    others = [entry for identity, entry in entries.items() if identity not in known]
+    half = [entry.id for entry in others if entry.state == QUARANTINED]
+    whole = len(others) <= expectation.unknown_launches and not half
+    allowed = (
+        f"{len(others)} more than were acknowledged; {expectation.unknown_launches} launches have no known outcome"
+    )
+    examination.check("nothing-half-there", whole, f"{allowed}\n{answer}")
+    aside = {entry.id for entry in entries.values() if entry.state == QUARANTINED} & kept
+    if "set-aside" in examination.expected:
+        wanted = expectation.bad & set(entries)
+        right = aside - expectation.returned == wanted
+        examination.check("set-aside", right, f"set aside: {aside}; without bundle: {set(wanted)}\n{answer}")
+    return frozenset(gone | aside | expectation.bad)
+
+
+def _judge_removed(
+    examination: Examination, driver: KernelDriver, home: Path, expectation: Expectation, entries: dict[str, Listed]
+) -> None:
+    back = [f"{one.id} is listed: {entries[one.id].state}" for one in expectation.removed if one.id in entries]
+    for subcluster in expectation.removed if has(driver, Capability.PROBE) else ():
+        outcome = driver.probe(home, subcluster, timeout=ANSWER_SECONDS)
+        back += [f"{subcluster.id} answers: {outcome.describe()}"] if outcome.ok else []
+    names = ", ".join(one.id for one in expectation.removed) or "none was"
+    examination.check("stays-removed", not back, "\n".join(back) or f"removed: {names}")
+
+
+def _judge_mending(
+    examination: Examination, driver: KernelDriver, home: Path, expectation: Expectation, entries: dict[str, Listed]
+) -> set[str]:
+    """Repair what may be set aside but need not stay so, its bundle brought back first; gives what was repaired."""
+    wanted = expectation.returned | expectation.doubtful | expectation.spared
+    aside = {entry.id for entry in entries.values() if entry.state == QUARANTINED}
+    concerned = [subcluster for subcluster in expectation.subclusters if subcluster.id in wanted & aside]
+    mended: list[str] = []
+    failed: list[str] = []
+    for subcluster in concerned:
+        if not subcluster.bundle.exists():
+            driver.make_bundle(subcluster.bundle)
+        outcome = cast("RepairDriver", driver).repair(home, subcluster, timeout=ANSWER_SECONDS)
+        (mended if outcome.ok else failed).append(f"{subcluster.id}: {outcome.describe()}")
+    examination.check("mended", not failed, "\n".join((*failed, *mended)) or "there was nothing to repair")
+    return {subcluster.id for subcluster in concerned}
+
+
+def _judge_answers(
+    examination: Examination, driver: KernelDriver, home: Path, expectation: Expectation, healthy: list[Subcluster]
+) -> None:
+    """Ask each twice: the first answer tells where it was, the second that this is where it is.
+
+    One that is lost or set aside, or that does not answer, is charged to the oracle that says so, and to no other.
+    """
+    silent, strayed = [], []
+    for subcluster in healthy:
+        first, second = (driver.probe(home, subcluster, timeout=ANSWER_SECONDS) for _ in range(2))
+        silent += [f"{subcluster.id}: {outcome.describe()}" for outcome in (first, second) if not outcome.ok]
+        if first.ok and second.ok:
+            strayed += _strayed(subcluster, first, second, expectation)
+    names = ", ".join(subcluster.id for subcluster in healthy) or "there is none to be asked"
+    examination.check("healthy-answer", not silent, "\n".join(silent) or names)
+    if "state-kept" in examination.expected:
+        examination.check("state-kept", not strayed, "\n".join(strayed) or names)
+
+
+def _strayed(subcluster: Subcluster, first: Outcome, second: Outcome, expectation: Expectation) -> list[str]:
+    least, most = expectation.answers[subcluster.id]
+    wrong = []
+    if not isinstance(first.value, int) or not least < first.value <= most + 1:
+        wanted = f"{least + 1}" if least == most else f"{least + 1} to {most + 1}"
+        wrong.append(f"{subcluster.id} answered {first.value!r}, and should have answered {wanted}")
+    elif second.value != first.value + 1:
+        wrong.append(f"{subcluster.id} answered {first.value!r}, and then {second.value!r}")
+    return wrong
