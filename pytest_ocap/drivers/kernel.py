@@ -55,7 +55,7 @@ class KernelDriver:
     name = "kernel"
     phases = ("lock", "log", "store", "identity", "restore", "io", "listen")
     start_timeout = 20.0
-    small_log = Setting(env={"OCAP_LOG_BYTES": "1500"})
+    small_log = Setting(env={"OCAP_LOG_BYTES": "400"})
 
     def __init__(self, command: tuple[str, ...] = (), env: Mapping[str, str] | None = None) -> None:
         self._command = command or (sys.executable, "-P", "-m", "kernel.cli")

@@ -136,7 +136,7 @@ SAMPLE = [
     ("repair:write:kernel.sqlite-wal#9=kill", "kill"),
     ("prune:write:kernel.sqlite-wal#9=kill-after", "kill"),
     ("terminate:sync:kernel.sqlite-wal#3=EIO", "errno"),
-    ("pin:rename:bundles/*#1=kill", "kill"),
+    ("pin:rename:bundles/*.bundle.tmp#1=kill", "kill"),
     ("restart:unlink:daemon.pid#1=kill", "kill"),
     ("logs:rename:daemon.log#1=kill-after", "kill"),
 ]

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_ocap.report.json import schema
 from pytest_ocap.sweeps.cases import KINDS
+from pytest_ocap.sweeps.options import WORKLOADS
 from pytest_ocap.sweeps.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ def test_shards_are_collected_without_a_daemon_and_the_same_in_every_process(pro
     items = [line.rpartition("::")[2] for line in result.outlines if "::" in line]
     assert items == [
         *(f"test_sweep[start-{number}of3]" for number in (1, 2, 3)),
-        "test_sweep[session]",
-        "test_sweep[restore]",
+        *(f"test_sweep[{workload}]" for workload in WORKLOADS if workload != "start"),
     ]
 
 
