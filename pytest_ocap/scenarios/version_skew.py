@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_ocap.arranging import Arrangement
@@ -87,7 +88,8 @@ def version_skew(
     with examination.armed(fault):
         before = content(fault.path)
         outcome = driver.start(home, timeout=driver.start_timeout)
-        ready = check_settled(examination, driver, home, outcome, fault.path, WHY, works=store)
+        skewed = replace(store, answers=dict(store.answers))  # what it answers goes with it, when the store is put back
+        ready = check_settled(examination, driver, home, outcome, fault.path, WHY, works=skewed)
         told = outcome.describe()
         after = content(fault.path)
         was = f"{fault.path} was {before}, is {after}"
