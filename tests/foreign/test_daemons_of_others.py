@@ -23,7 +23,7 @@ from pytest_ocap.verdict import Finding
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "daemons"
 
-NEEDS = {"redis": ("redis-server", "redis-cli"), "dmypy": ("dmypy",), "lifecycle": ("cc",), "node": ("node",)}
+NEEDS = {"redis": ("redis-server", "redis-cli"), "dmypy": ("dmypy",), "lifecycle": ("cc",), "node": ("node", "sqlite3")}
 """The daemons, by their folders, and the programs that each needs."""
 
 WITHOUT_ANYTHING_DECLARED = ("lifecycle", "node")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -13,15 +14,18 @@ from typing import Any
 
 import pytest
 
-from pytest_ocap.driver import lacks
+from pytest_ocap.driver import Subcluster, lacks
 from pytest_ocap.drivers.command import CommandDriver, driver_from
+from pytest_ocap.persisted import ANSWER_SECONDS
 from pytest_ocap.scenarios import SCENARIOS
 from pytest_ocap.verdict import Finding
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "daemons" / "node"
 
-pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+LACKING = [program for program in ("node", "sqlite3") if shutil.which(program) is None]
+
+pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"not installed: {', '.join(LACKING)}")
 
 DEFECTS: list[tuple[str, str, dict[str, Any], str]] = [
     ("aborts", "missing_bundle", {}, "boots"),
@@ -56,6 +60,16 @@ DEFECTS: list[tuple[str, str, dict[str, Any], str]] = [
     ("acknowledges-unsaved", "full_disk", {"when": "message"}, "acknowledged-is-kept"),
     ("nameless-write", "read_only_home", {}, "names-path"),
     ("mute-log", "log_unwritable", {}, "names-path"),
+    ("held-nameless", "store_locked", {"how": "immediate"}, "names-holder"),
+    ("ends-holder", "store_locked", {}, "holder-unharmed"),
+    ("waits-for-readers", "store_locked", {"how": "shared"}, "reader-disturbs-nobody"),
+    ("opens-newer", "version_skew", {}, "newer-refused"),
+    ("stays-old", "version_skew", {"which": "older"}, "migrated-whole"),
+    ("channel-aborts", "io_channel_conflict", {}, "boots"),
+    ("takes-channel", "io_channel_conflict", {}, "left-alone"),
+    ("forgets-channel", "io_channel_conflict", {"kind": "file"}, "channel-comes-back"),
+    ("worker-outlives", "orphaned_worker", {}, "orphans-end"),
+    ("worker-opens-store", "orphaned_worker", {"workers": "stopped"}, "workers-hold-nothing"),
 ]
 
 
@@ -71,9 +85,9 @@ def test_every_defect_that_the_daemon_has_is_looked_for() -> None:
     assert re.findall(r'^  "([a-z-]+)":', listed.group(1), re.MULTILINE) == [row[0] for row in DEFECTS]
 
 
-def test_each_scenario_that_reaches_the_daemon_has_a_defect_of_its_own(driver: CommandDriver) -> None:
-    reached = {name for name, scenario in SCENARIOS.items() if lacks(driver, scenario.needs) is None}
-    assert {row[1] for row in DEFECTS} == reached
+def test_there_is_a_defect_for_every_scenario(driver: CommandDriver) -> None:
+    assert {row[1] for row in DEFECTS} == set(SCENARIOS)
+    assert [name for name, scenario in SCENARIOS.items() if lacks(driver, scenario.needs) is not None] == []
 
 
 def marks(row: tuple[str, str, dict[str, Any], str]) -> list[pytest.MarkDecorator]:
@@ -139,6 +153,38 @@ def test_a_start_ends_in_time_when_whoever_holds_the_home_never_says_who_that_is
     assert f"{home} belongs to a daemon that runs (another process)" in run.stderr
 
 
+def test_what_an_older_store_acknowledged_goes_with_it_when_the_daemons_own_is_put_back(
+    driver: CommandDriver, short_tmp: Path
+) -> None:
+    verdict = SCENARIOS["version_skew"](driver, short_tmp / "h", which="older")
+    assert verdict.verdict is Finding.PASSED, verdict.explain()
+
+
+def test_a_line_on_a_channel_is_a_message_to_its_subcluster(driver: CommandDriver, short_tmp: Path) -> None:
+    home, channel = short_tmp / "h", short_tmp / "io.sock"
+    assert driver.start(home, timeout=driver.start_timeout).ok
+    url = driver.make_bundle(short_tmp / "c.bundle")
+    identity, root = driver.launch_io(home, url, channel, timeout=ANSWER_SECONDS).value
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client, client.makefile() as answers:
+        client.settimeout(ANSWER_SECONDS)
+        client.connect(str(channel))
+        client.sendall(b"one\ntwo\n")
+        assert [answers.readline(), answers.readline()] == ["1\n", "2\n"]
+    subcluster = Subcluster(identity, root, short_tmp / "c.bundle", url)
+    assert driver.probe(home, subcluster, timeout=ANSWER_SECONDS).value == 3
+    assert driver.stop(home, timeout=ANSWER_SECONDS).ok
+    assert not channel.exists()
+
+
+def test_a_start_without_the_program_that_the_store_needs_names_it(short_tmp: Path) -> None:
+    home, node = short_tmp / "h", shutil.which("node")
+    assert node is not None
+    words = (node, "daemon.mjs", "start", str(home))
+    run = subprocess.run(words, cwd=EXAMPLE, env={"PATH": "/"}, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 4
+    assert f"the store {home}/store.sqlite needs the program sqlite3, which is not installed" in run.stderr
+
+
 @pytest.mark.slow
 def test_the_careful_daemon_is_green_in_the_whole_suite(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(short_tmp))
@@ -160,7 +206,7 @@ def test_the_careful_daemon_is_green_in_the_whole_suite(short_tmp: Path, monkeyp
     found = json.loads(report.read_text())
     assert found["driver"]["name"] == "node-counters"
     verdicts = {entry["id"]: entry["verdict"] for entry in found["scenarios"]}
-    assert len(verdicts) > 30
+    assert {name.partition("[")[0] for name in verdicts} == set(SCENARIOS)
     odd = {name: verdict for name, verdict in verdicts.items() if verdict not in ("passed", "unsupported")}
     assert odd == {}
     assert list(short_tmp.iterdir()) == [report]

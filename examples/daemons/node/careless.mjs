@@ -34,6 +34,16 @@ export const DEFECTS = {
   "acknowledges-unsaved": "what could not be written is acknowledged all the same",
   "nameless-write": "of a file that cannot be written only the system's word is told",
   "mute-log": "a log that cannot be written is passed over in silence",
+  "held-nameless": "of a store that is held it is not told by whom",
+  "ends-holder": "whoever holds the store is sent a signal to end",
+  "waits-for-readers": "whoever reads the store keeps everything that is to be written waiting",
+  "opens-newer": "a store of a newer version is opened as if it were its own",
+  "stays-old": "an older store is used as it is, and says so for ever",
+  "channel-aborts": "one channel that cannot be opened ends the start",
+  "takes-channel": "whatever stands at a channel's place is removed, a live listener too",
+  "forgets-channel": "channels are not opened again after a restart",
+  "worker-outlives": "a worker waits for messages also when its daemon has gone",
+  "worker-opens-store": "a worker has the store open",
 };
 
 export const DEFECT = process.env.CARELESS ?? "";

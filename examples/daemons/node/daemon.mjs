@@ -1,5 +1,6 @@
 // A small persistent daemon without a line of Python: it launches "subclusters" (counters), each from a bundle of its
-// own, keeps them in a file, and answers JSON-RPC 2.0 over a Unix socket.  Node 20, no packages.
+// own and in a process of its own, keeps them in an SQLite database, and answers JSON-RPC 2.0 over a Unix socket.
+// Node 20 and the program sqlite3, no packages.
 //
 // It is careful.  CARELESS=NAME puts one defect into it (careless.mjs lists them), as proof that pytest-ocap finds each
 // by the check that names it.  This file is its client: what is typed.

@@ -16,7 +16,7 @@ export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resol
 
 export function places(home) {
   const at = (name) => path.join(home, name);
-  return { home, lock: at("lock.json"), pid: at("daemon.pid"), log: at("daemon.log"), store: at("store.json"), socket: at("sock") };
+  return { home, lock: at("lock.json"), pid: at("daemon.pid"), log: at("daemon.log"), store: at("store.sqlite"), socket: at("sock") };
 }
 
 // The lock is a socket in the abstract namespace: the system releases it however its holder dies.
@@ -34,6 +34,20 @@ export function startTime(pid) {
   } catch {
     return null; // there is no such process
   }
+}
+
+export const pids = () => fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+
+// What a process has open, as far as one may see it.
+export function descriptors(pid) {
+  const read = (of, path) => {
+    try {
+      return of(path);
+    } catch {
+      return []; // it has ended, has just been closed, or is another user's
+    }
+  };
+  return read(fs.readdirSync, `/proc/${pid}/fd`).flatMap((name) => read(fs.readlinkSync, `/proc/${pid}/fd/${name}`));
 }
 
 export function readHolder(where) {

@@ -2,7 +2,18 @@
 
 import fs from "node:fs";
 import net from "node:net";
-import { Refusal } from "./home.mjs";
+import { DEFECT } from "./careless.mjs";
+import { Refusal, descriptors, pids } from "./home.mjs";
+
+const MOST_BYTES = 107;
+
+// Node cuts off a path that is too long, and listens somewhere else.
+export function fitting(file) {
+  if (Buffer.byteLength(file) <= MOST_BYTES) return file;
+  if (DEFECT === "cuts-path") return Buffer.from(file).subarray(0, MOST_BYTES).toString();
+  const limit = DEFECT === "limit-unnamed" ? "" : `: at most ${MOST_BYTES} bytes`;
+  throw new Refusal("socket-path", `the socket's path ${file} is too long${limit}`, file);
+}
 
 export function listen(server, where) {
   return new Promise((resolve, reject) => {
@@ -39,19 +50,18 @@ function owner(file) {
   const sockets = fs.readFileSync("/proc/net/unix", "utf8").split("\n").map((line) => line.trim().split(/\s+/));
   // The one that listens: connections that it has accepted bear the same name.
   const wanted = `socket:[${sockets.find((each) => each[7] === file && each[3] === "00010000")?.[6]}]`;
-  for (const pid of fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-    if (descriptors(pid).includes(wanted)) return `pid ${pid}`;
-  }
-  return "a process of another user";
+  const found = pids().find((pid) => descriptors(pid).includes(wanted));
+  return found ? `pid ${found}` : "a process of another user";
 }
 
-function descriptors(pid) {
-  const read = (of, path) => {
-    try {
-      return of(path);
-    } catch {
-      return []; // it has ended, has just been closed, or is another user's
-    }
-  };
-  return read(fs.readdirSync, `/proc/${pid}/fd`).flatMap((name) => read(fs.readlinkSync, `/proc/${pid}/fd/${name}`));
+// Each line that is heard is answered with a line.
+export function onLines(connection, answer) {
+  let pending = "";
+  connection.setEncoding("utf8");
+  connection.on("error", () => connection.destroy());
+  connection.on("data", async (chunk) => {
+    const lines = (pending + chunk).split("\n");
+    pending = lines.pop();
+    for (const line of lines) connection.write(`${await answer(line)}\n`);
+  });
 }
