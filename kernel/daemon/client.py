@@ -7,11 +7,11 @@ was there.  Deadlines do not read the clocks that test libraries freeze.
 
 from __future__ import annotations
 
+import _socket as socket  # what is behind the module of that name, whose import costs more than a whole call
 import errno
 import json
 import os
 import select
-import socket
 import struct
 import time
 

@@ -10,12 +10,12 @@ The rules are compiled once, in the template (libseccomp needs files and memory 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import errno
 import os
 import posix
 import resource
 import sys
+from types import ModuleType
 
 from kernel.workers.confinement import INSTALL, expected_confinement
 from kernel.workers.types import Confinement
@@ -152,17 +152,24 @@ def name_process(name: str) -> None:
 
 
 def _import_pyseccomp() -> Any:
-    """Import pyseccomp without the two processes that it would start to find its libraries (100 ms, and a PATH)."""
+    """Import pyseccomp, with a stand-in for ``ctypes.util``, by which it finds its libraries.
+
+    That would import half of the standard library, and start two processes (100 ms, and a PATH).
+    """
 
     def known(name: str) -> str | None:
         return "libseccomp.so.2" if name == "seccomp" else None  # None is the program itself, which has libc in it
 
-    find_library = ctypes.util.find_library
-    ctypes.util.find_library = known
+    finder: Any = ModuleType("ctypes.util")
+    finder.find_library = known
+    real = sys.modules.get("ctypes.util")
+    sys.modules["ctypes.util"] = ctypes.util = finder  # type: ignore[attr-defined]  # where an import puts it
     try:
         import pyseccomp
     finally:
-        ctypes.util.find_library = find_library
+        del sys.modules["ctypes.util"], ctypes.util  # type: ignore[attr-defined]
+        if real is not None:
+            sys.modules["ctypes.util"] = ctypes.util = real  # type: ignore[attr-defined]
     return pyseccomp
 
 

@@ -122,7 +122,9 @@ def _spawn(control: int, stderr: int) -> int:
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     bound = threading.current_thread() is threading.main_thread()
     search = [entry for entry in sys.path if os.path.isabs(entry)]
-    command = [sys.executable, "-s", "-P", "-X", "utf8", "-c", _BOOT, root, str(os.getpid())]
+    # Without `site`: what other packages have a starting interpreter do is not for the process that workers come from.
+    flags = ["-s", "-P", "-X", "utf8"] if _measured() else ["-S", "-s", "-P", "-X", "utf8"]
+    command = [sys.executable, *flags, "-c", _BOOT, root, str(os.getpid())]
     command += ["bound" if bound else "loose", *search]
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _LOWEST_FD) for fd in (control, stderr)]
     try:
@@ -147,6 +149,11 @@ def _spawn(control: int, stderr: int) -> int:
 
 def _environment() -> dict[str, str]:
     names = [name for name in os.environ if name in _ENVIRONMENT]
-    if "COVERAGE_PROCESS_CONFIG" in os.environ or "COVERAGE_PROCESS_START" in os.environ:
+    if _measured():
         names += [name for name in os.environ if name.startswith("COVERAGE_")]
     return {name: os.environ[name] for name in names}
+
+
+def _measured() -> bool:
+    """Say whether coverage is to be measured in processes that are started, which begins in `site`."""
+    return "COVERAGE_PROCESS_CONFIG" in os.environ or "COVERAGE_PROCESS_START" in os.environ
