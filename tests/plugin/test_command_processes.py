@@ -62,7 +62,7 @@ def described(folder: Path, **table: Any) -> CommandDriver:
     if isinstance(table.get("start"), str):
         (folder / "daemon.py").write_text(table["start"])
         table["start"] = [sys.executable, "-S", "daemon.py", "{home}"]
-    table = {"stop": ["true"], "cli": {"ping": ["true"]}, "start_timeout": 20.0} | table
+    table = {"env": {"PLACE": "{home}"}, "stop": ["true"], "cli": {"ping": ["true"]}, "start_timeout": 20.0} | table
     return driver_from(table, folder / "pyproject.toml")
 
 
