@@ -1,8 +1,8 @@
 """Find and end the processes that use a home.
 
 Invariant: a process is named by pid and creation time, never by pid alone; one that is older than this harness, that
-is this harness or one of its ancestors, is never touched.  Zombies count as dead.  Uses psutil, which is imported on
-first use.
+is this harness or one of its ancestors, is never touched.  Zombies count as dead when their last thread has ended.
+Uses psutil, which is imported on first use.
 """
 
 from __future__ import annotations
@@ -73,11 +73,12 @@ def using(home: Path, *, since: float | None = None) -> list[psutil.Process]:
 
 
 def alive(process: psutil.Process) -> bool:
-    """Say whether a process still exists as itself and is no zombie."""
+    """Say whether a process still exists as itself: a zombie does as long as one of its threads lives."""
     import psutil
 
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        # Until the last thread has ended, all that the process had open is open: its socket answers, its lock is held.
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.Error:
         return False
 

@@ -129,3 +129,22 @@ def test_a_client_that_a_tracer_has_not_let_go_yet_is_waited_for(
         tracer.stdin.flush()
         assert wait(client, 10.0, Clock())
     assert client.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the threads of a zombie are told by Linux")
+def test_a_process_lives_until_the_last_of_its_threads_has_ended(
+    begin: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    outlived = (
+        "import ctypes, sys, threading\n"
+        "threading.Thread(target=sys.stdin.read).start()\n"
+        "ctypes.CDLL(None).pthread_exit(None)\n"
+    )
+    begun = begin(sys.executable, "-S", "-c", outlived, stdin=subprocess.PIPE)
+    process = psutil.Process(begun.pid)
+    assert begun.stdin is not None
+    with begun.stdin:
+        assert Clock().wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE, 10.0)
+        assert processes.alive(process)
+    assert Clock().wait_until(lambda: not processes.alive(process), 10.0)
+    assert process.is_running(), "nobody has waited for it yet"
