@@ -1,6 +1,6 @@
 """How long it takes to find the crash states of a workload, beside what it costs to copy the home once for each.
 
-    python benchmarks/crash_states.py
+    python -m benchmarks.crash_states
 
 The workload is the calls of a database with a write-ahead log: each transaction appends frames (a header of 24 bytes
 and a page) and syncs, every fiftieth copies pages into the database and syncs that; a text log beside it is never

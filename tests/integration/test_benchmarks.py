@@ -1,0 +1,70 @@
+"""The benchmarks run, and their reports have the form that is promised; how long anything takes is not looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.all import BENCHMARKS
+
+ROOT = Path(__file__).parents[2]
+
+QUICK = ("start", "death", "vats", "imports")
+
+
+def run(module: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", module, *words],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processor time is read from /proc")
+def test_each_row_has_a_subject_and_a_floor_and_the_report_is_the_table(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+
+    done = run("benchmarks", *QUICK, "--rounds", "1", "--json", str(file))
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads(file.read_text())
+    rows: list[dict[str, Any]] = report["rows"]
+    chosen = [benchmark for benchmark in BENCHMARKS if benchmark.name in QUICK]
+    assert [row["what"] for row in rows] == [row.what for benchmark in chosen for row in benchmark.rows]
+    for row in rows:
+        assert 0 < row["subject"]["least"] <= row["subject"]["median"] <= row["subject"]["most"]
+        assert row["floor"]["median"] > 0
+        assert row["ratio"] == pytest.approx(row["subject"]["median"] / row["floor"]["median"])
+        assert (row["met"] is None) == (row["atMost"] is None and row["secondsAtMost"] is None)
+    heads, line, *lines = done.stdout.splitlines()
+    assert len({len(text) for text in (heads, line, *lines)}) == 1
+    assert len(lines) == len(rows)
+
+    compared = run("benchmarks.compare", str(file), str(file))
+
+    assert compared.returncode == 0, compared.stderr
+    assert [text.split(" | ")[4].strip() for text in compared.stdout.splitlines()[2:]] == ["1.00"] * len(rows)
+
+
+def test_a_benchmark_that_there_is_not_is_named() -> None:
+    done = run("benchmarks", "strat")
+
+    assert done.returncode == 2
+    assert "there is no benchmark 'strat'" in done.stderr
+
+
+def test_every_sample_that_a_row_names_belongs_to_one_benchmark_and_no_name_is_given_twice() -> None:
+    names = [benchmark.name for benchmark in BENCHMARKS]
+    subjects = [row.subject for benchmark in BENCHMARKS for row in benchmark.rows]
+
+    assert len(set(names)) == len(names)
+    assert len(set(subjects)) == len(subjects)
