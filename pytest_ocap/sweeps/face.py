@@ -108,8 +108,9 @@ class Face:
         words += ["--rootdir", os.fspath(config.rootpath)]
         if config.inipath is not None:
             words += ["-c", os.fspath(config.inipath)]
+        words += ["-p", "pytest_ocap"]  # by name, as xdist: whoever replays may load no plugin by itself
         if config.pluginmanager.hasplugin("xdist"):
-            words += ["-n0"]
+            words += ["-p", "xdist", "-n0"]
         words += ["--pyargs", "pytest_ocap.sweeps"]
         if config.getoption("--ocap-driver"):
             words += ["--ocap-driver", config.getoption("--ocap-driver")]

@@ -1,4 +1,8 @@
-"""Run pytest in a process of its own, on a project that tests the little daemon."""
+"""Run pytest in a process of its own, on a project that tests the little daemon.
+
+There are no plugins but ours, and xdist where it is used: to load all that are installed takes longer than most of
+these tests.  Modules about how we get on with others use ``beside_others``.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).parents[2]
 SUPPORT = ROOT / "tests" / "support"
@@ -22,6 +26,8 @@ class Project:
     def __init__(self, pytester: pytest.Pytester, patch: pytest.MonkeyPatch) -> None:
         self.pytester = pytester
         self._patch = patch
+        self._alone = True
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def run(
         self,
@@ -31,7 +37,17 @@ class Project:
     ) -> pytest.RunResult:
         chosen = ("--ocap-driver", driver) if driver else ()
         left_out = [word for name in without for word in ("-p", f"no:{name}")]
-        return self.pytester.runpytest_subprocess("-p", "pytest_ocap", *left_out, *chosen, *words, timeout=120)
+        return self.pytester.runpytest_subprocess(*self.plugins(words), *left_out, *chosen, *words, timeout=120)
+
+    def plugins(self, words: Sequence[str]) -> tuple[str, ...]:
+        """Give the words of a command line that load the plugins that its other words need."""
+        spread = self._alone and any(word in ("-n", "--tx") or word.startswith("--tx=") for word in words)
+        return ("-p", "pytest_ocap", *(("-p", "xdist") if spread else ()))
+
+    def beside_others(self) -> None:
+        """Load every plugin that is installed."""
+        self._alone = False
+        self._patch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 
     def report(self, *words: str) -> tuple[pytest.RunResult, dict[str, Any]]:
         result = self.run("--ocap-report", "report.json", *words)
@@ -61,6 +77,12 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, short_tm
     monkeypatch.setenv("TMPDIR", str(short_tmp))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(SUPPORT)]))
     return Project(pytester, monkeypatch)
+
+
+@pytest.fixture
+def beside_others(project: Project) -> None:
+    """Let the project's runs load every plugin that is installed."""
+    project.beside_others()
 
 
 @pytest.fixture

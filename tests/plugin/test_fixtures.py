@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -87,6 +89,7 @@ def test_nothing_is_left_even_by_tests_that_leave_everything_running(
     assert not homes_left()
 
 
+@pytest.mark.usefixtures("beside_others")
 def test_a_fake_file_system_is_refused_loudly(project: Project) -> None:
     project.pytester.makepyfile(
         """

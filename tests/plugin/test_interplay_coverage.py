@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from tests.plugin.conftest import Project
 
+pytestmark = pytest.mark.usefixtures("beside_others")
+
 MEASURING = """
     [run]
     branch = true

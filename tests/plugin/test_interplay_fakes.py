@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from tests.plugin.conftest import Project
 
+pytestmark = pytest.mark.usefixtures("beside_others")
+
 FROZEN = {
     "freezegun": "freezegun.freeze_time('2001-02-03')",
     "freezegun that ticks": "freezegun.freeze_time('2001-02-03', auto_tick_seconds=3600)",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tests.plugin.conftest import Project
 
+pytestmark = pytest.mark.usefixtures("beside_others")
 
 # --- pytest-timeout -------------------------------------------------------------------------------------------------
 

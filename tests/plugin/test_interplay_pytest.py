@@ -41,6 +41,7 @@ EACH = """
 """
 
 
+@pytest.mark.usefixtures("beside_others")
 def test_everything_strict_and_every_warning_an_error(project: Project, homes_left: Callable[[], set[Path]]) -> None:
     project.pytester.makeini(STRICT)
     project.pytester.makepyfile(EACH)

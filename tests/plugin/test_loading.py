@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
+if TYPE_CHECKING:
     from tests.plugin.conftest import Project
+
+pytestmark = pytest.mark.usefixtures("beside_others")
 
 MARKED = """
     import pytest

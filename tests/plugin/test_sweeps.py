@@ -38,7 +38,7 @@ def sweep(project: Project) -> Callable[..., tuple[pytest.RunResult, list[dict[s
         path = project.pytester.path / "report.json"
         path.unlink(missing_ok=True)
         words = ("-p", "no:randomly", "--ocap-driver", driver, "--ocap-report", "report.json", *words)
-        result = project.pytester.runpytest_subprocess("-p", "pytest_ocap", *words, timeout=240)
+        result = project.pytester.runpytest_subprocess(*project.plugins(words), *words, timeout=240)
         if not path.exists():
             return result, []
         report = json.loads(path.read_text())
