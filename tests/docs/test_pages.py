@@ -7,7 +7,6 @@ file first.  A command must succeed, unless ``echo $?`` follows it.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 import shutil
@@ -81,10 +80,11 @@ def reader(short_tmp: Path) -> tuple[Path, dict[str, str]]:
     shutil.copytree(ROOT / "examples", work / "examples", ignore=shutil.ignore_patterns("__pycache__", ".*"))
     commands = short_tmp / "bin"
     commands.mkdir()
-    installed = any(point.name == "pytest_ocap" for point in importlib.metadata.entry_points(group="pytest11"))
-    plugin = "" if installed else "-p pytest_ocap"
-    # Neither the order of tests nor a note about a faster machine belongs into a transcript.
-    for name, module in {"ocap": "kernel.cli", "pytest": f"pytest {plugin} -p no:randomly -p no:cacheprovider"}.items():
+    # Neither the order of tests nor a word of other plugins belongs into a transcript.
+    for name, module in {
+        "ocap": "kernel.cli",
+        "pytest": "pytest -p pytest_ocap -p xdist -p no:randomly -p no:cacheprovider",
+    }.items():
         (commands / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
         (commands / name).chmod(0o755)
     (commands / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')  # a link would lose the environment
@@ -96,6 +96,7 @@ def reader(short_tmp: Path) -> tuple[Path, dict[str, str]]:
         "TMPDIR": "/tmp",
         "TERM": "dumb",
         "COLUMNS": "120",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "LC_ALL": "C.UTF-8",
     }
     environment |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
