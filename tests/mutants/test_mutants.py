@@ -1,11 +1,12 @@
 """The scenarios turn red on every mutant, on the check that names its defect, and stay green on the kernel itself.
 
-Each mutant is tried where it has to be caught first, and the kernel in one variant of each scenario; further trials
-are marked as slow.
+In every run are, of each scenario, the first few mutants that it has to catch, and one variant on the kernel; further
+trials are marked as slow.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,23 @@ from tests.mutants.mutation import Catch, Mutant, Variant, examine, failed, read
 
 MUTANTS = read_mutants()
 VARIANTS = sorted({catch.variant for mutant in MUTANTS for catch in mutant.caught}, key=str)
+SAMPLE = 3
+"""How many mutants of each scenario are tried in every run."""
+
+
+def sample() -> set[str]:
+    """Give the names of the mutants that are tried in every run, where they have to be caught first."""
+    of_scenario: defaultdict[str, list[str]] = defaultdict(list)
+    for mutant in MUTANTS:
+        of_scenario[mutant.caught[0].variant.scenario].append(mutant.name)
+    return {name for names in of_scenario.values() for name in names[:SAMPLE]}
+
+
+SAMPLED = sample()
 
 
 def trial(mutant: Mutant, catch: Catch) -> object:
-    marks = [] if catch is mutant.caught[0] else [pytest.mark.slow]
+    marks = [] if mutant.name in SAMPLED and catch is mutant.caught[0] else [pytest.mark.slow]
     if catch.blind is not None:
         marks.append(pytest.mark.xfail(strict=True, reason=catch.blind))
     return pytest.param(mutant, catch, marks=marks, id=f"{mutant.name}-{catch.variant}")
