@@ -14,11 +14,12 @@ from __future__ import annotations
 import heapq
 import os
 import selectors
-import socket
 import threading
 import time
 from collections import deque
 from functools import partial
+
+from kernel.sockets import socketpair
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Loop:
         self._stopping = False
         self._closed = False
         self._threadsafe: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._wake_receiver, self._wake_sender = socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
         self.on_unhandled: Callable[[BaseException], object] = _raise

@@ -7,12 +7,10 @@ was there.  Deadlines do not read the clocks that test libraries freeze.
 
 from __future__ import annotations
 
-import _socket as socket  # what is behind the module of that name, whose import costs more than a whole call
 import errno
 import json
 import os
 import select
-import struct
 import time
 
 from kernel.daemon.home import check_socket_path
@@ -26,12 +24,15 @@ from kernel.errors import (
     RequestTimeoutError,
     RpcError,
 )
+from kernel.sockets import peer_credentials, unix_socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import Any, Self
+
+    from kernel.sockets import Socket
 
 #: The longest answer a client takes, in bytes.
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
@@ -67,7 +68,7 @@ class Client:
         self._timeout = timeout
         self._while_waiting = while_waiting
         self._clock = clock
-        self._socket: socket.socket | None = None
+        self._socket: Socket | None = None
         self._buffer = LineBuffer(MAX_ANSWER_BYTES)
         self._last_id = 0
 
@@ -137,8 +138,8 @@ class Client:
             raise
         return self._outcome(answer)
 
-    def _open(self, deadline: float) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    def _open(self, deadline: float) -> Socket:
+        connection = unix_socket()
         connection.setblocking(False)
         try:
             while True:
@@ -177,13 +178,13 @@ class Client:
         time.sleep(0.02)
 
     @staticmethod
-    def _has_ended(connection: socket.socket) -> bool:
+    def _has_ended(connection: Socket) -> bool:
         """Say whether a kept connection was closed (or spoken on) by the other side since the last call."""
         poller = select.poll()
         poller.register(connection, select.POLLIN)
         return bool(poller.poll(0))
 
-    def _wait(self, connection: socket.socket, events: int, deadline: float, method: str) -> int:
+    def _wait(self, connection: Socket, events: int, deadline: float, method: str) -> int:
         poller = select.poll()
         poller.register(connection, events)
         while True:
@@ -202,7 +203,7 @@ class Client:
                     seconds=self._timeout,
                 )
 
-    def _send(self, connection: socket.socket, data: bytes, deadline: float, method: str) -> bytes | None:
+    def _send(self, connection: Socket, data: bytes, deadline: float, method: str) -> bytes | None:
         """Send a request; give the line that came meanwhile, if the daemon answered before it had read everything."""
         rest = memoryview(data)
         while rest:
@@ -217,7 +218,7 @@ class Client:
                 raise self._lost(method, error) from error
         return None
 
-    def _receive(self, connection: socket.socket, deadline: float, method: str, line: bytes | None) -> Any:
+    def _receive(self, connection: Socket, deadline: float, method: str, line: bytes | None) -> Any:
         while line is None:
             self._wait(connection, select.POLLIN, deadline, method)
             line = self._read_line(connection, method)
@@ -231,7 +232,7 @@ class Client:
             raise self._foreign(f"answered a request that was not made ({answer.get('id')!r})")
         return answer
 
-    def _read_line(self, connection: socket.socket, method: str) -> bytes | None:
+    def _read_line(self, connection: Socket, method: str) -> bytes | None:
         try:
             data = connection.recv(_CHUNK)
         except BlockingIOError:
@@ -278,12 +279,3 @@ class Client:
         if isinstance(data, dict) and isinstance(data.get("code"), str):
             raise OcapError.from_json({**data, "message": message or data.get("message"), "rpcCode": rpc_code})
         raise RpcError(message or None, rpcCode=rpc_code)
-
-
-def peer_credentials(connection: socket.socket) -> tuple[int, int] | None:
-    """Give pid and uid of the process at the other end, or None where the system does not tell."""
-    option = getattr(socket, "SO_PEERCRED", None)
-    if option is None:
-        return None
-    pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
-    return pid, uid

@@ -8,16 +8,17 @@ closed.
 from __future__ import annotations
 
 import select
-import socket
 from contextlib import suppress
 
 from kernel.daemon import rpc
 from kernel.errors import RpcError
+from kernel.sockets import SHUT_WR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kernel.daemon.server import Server
     from kernel.loop import Future, Loop
+    from kernel.sockets import Socket
 
 #: Requests of one connection that may be under way at once.
 MAX_UNDER_WAY = 64
@@ -37,7 +38,7 @@ _CHUNK = 256 * 1024
 class Connection:
     """A client, from accept to close."""
 
-    def __init__(self, server: Server, loop: Loop, client: socket.socket, max_line: int) -> None:
+    def __init__(self, server: Server, loop: Loop, client: Socket, max_line: int) -> None:
         self._server = server
         self._loop = loop
         self._socket = client
@@ -153,7 +154,7 @@ class Connection:
         self._loop.remove_writer(self._fd)
         if self._discarding and not self._under_way:
             with suppress(OSError):  # the client has gone: reading will tell
-                self._socket.shutdown(socket.SHUT_WR)
+                self._socket.shutdown(SHUT_WR)
         self._close_if_done()
 
     def _on_writable(self) -> None:

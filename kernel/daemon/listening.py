@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import stat
+from contextlib import closing
 
-from kernel.daemon.client import peer_credentials
 from kernel.daemon.process import name_of
 from kernel.errors import DaemonForeignError, HomeError
+from kernel.sockets import peer_credentials, unix_socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kernel.events import Log
+    from kernel.sockets import Socket
 
 #: Connections that may wait to be accepted.
 BACKLOG = 512
@@ -29,7 +30,7 @@ _ATTEMPTS = 5
 class Listener:
     """A bound socket and the file that leads to it."""
 
-    def __init__(self, bound: socket.socket, path: str) -> None:
+    def __init__(self, bound: Socket, path: str) -> None:
         self.socket = bound
         self.path = path
         status = os.lstat(path)
@@ -56,7 +57,7 @@ def listen(path: str, log: Log) -> Listener:
     """
     for _ in range(_ATTEMPTS):
         make_way(path, log)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening = unix_socket()
         previous = os.umask(0o177)
         try:
             listening.bind(path)
@@ -131,7 +132,7 @@ def _move_aside(path: str, kind: str, log: Log) -> None:
 
 def refuse_live(path: str) -> None:
     """Raise DaemonForeignError when somebody listens on the socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with closing(unix_socket()) as probe:
         probe.setblocking(False)
         code = probe.connect_ex(path)
         if code in (errno.ECONNREFUSED, errno.ENOENT):

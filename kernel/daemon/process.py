@@ -8,6 +8,7 @@ and callers rely on the lock alone.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 
@@ -132,6 +133,23 @@ def command_of(pid: int) -> list[str]:
 def began_monotonic(process: ProcessId) -> float:
     """Give when a process was created, in monotonic seconds since boot; now where there is no ``/proc``."""
     return process.start_time / os.sysconf("SC_CLK_TCK") if process.start_time else monotonic()
+
+
+def await_end(process: ProcessId, seconds: float) -> None:
+    """Wait until a process that lives ends, at most so long; where the system does not tell, wait for that long."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    except (AttributeError, OSError):  # a platform or a kernel without pidfds
+        time.sleep(seconds)
+        return
+    try:
+        poller = select.poll()
+        poller.register(handle, select.POLLIN)
+        poller.poll(seconds * 1000)
+    finally:
+        os.close(handle)
 
 
 def send_signal(process: ProcessId, number: int) -> bool:

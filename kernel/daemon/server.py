@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import closing
 
 from kernel.daemon import rpc
-from kernel.daemon.client import peer_credentials
 from kernel.daemon.connection import Connection
 from kernel.daemon.fatal import render
 from kernel.errors import EXHAUSTED, DaemonForeignError, NotRunningError, OcapError, RpcError, describe, exhausted
+from kernel.sockets import accept, peer_credentials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Awaitable, Callable
     from typing import Any
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kernel.loop import Future, Loop
 
     Call = Callable[[str, list[Any] | dict[str, Any]], Awaitable[object]]
+    from kernel.sockets import Socket
 
 #: How many clients are served at once.
 MAX_CONNECTIONS = 512
@@ -96,7 +97,7 @@ class Server:
             if not self._accepting:
                 return
             try:
-                client, _address = self._listener.socket.accept()
+                client = accept(self._listener.socket)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -122,7 +123,7 @@ class Server:
             os.close(self._spare)
             self._spare = -1
             try:
-                client, _address = self._listener.socket.accept()
+                client = accept(self._listener.socket)
                 client.setblocking(False)
                 _say_and_close(client, exhausted("The daemon cannot take one more connection", error))
             except OSError as again:
@@ -143,7 +144,7 @@ class Server:
                 self._open_spare()
             self._loop.add_reader(self._listener.socket.fileno(), self._accept)
 
-    def _refusal(self, client: socket.socket) -> OcapError | None:
+    def _refusal(self, client: Socket) -> OcapError | None:
         credentials = peer_credentials(client)
         if credentials is not None and credentials[1] not in (self._uid, 0):
             self._log.warning("rpc.peer_refused", pid=credentials[0], uid=credentials[1])
@@ -259,9 +260,9 @@ def _encode(answer: dict[str, Any] | list[dict[str, Any]]) -> bytes:
         return rpc.encode(rpc.fault(rpc.RequestId(name), rpc.KERNEL_ERROR, problem))
 
 
-def _say_and_close(client: socket.socket, error: OcapError) -> None:
+def _say_and_close(client: Socket, error: OcapError) -> None:
     """Tell a client why it is not served, as far as its socket takes it, and part."""
-    with client:
+    with closing(client):
         try:
             client.send(rpc.encode(rpc.fault(rpc.NO_ID, rpc.KERNEL_ERROR, error)))
         except OSError:

@@ -15,7 +15,7 @@ import time
 from kernel.daemon import outcome
 from kernel.daemon.client import Client
 from kernel.daemon.lock import hold_briefly, inspect_lock, remove_pid_file
-from kernel.daemon.process import ProcessId, is_alive, monotonic, send_signal, state_of
+from kernel.daemon.process import ProcessId, await_end, is_alive, monotonic, send_signal, state_of
 from kernel.daemon.spawn import reap
 from kernel.errors import NotRunningError, OcapError, RequestTimeoutError, StopError
 from kernel.records import Record
@@ -162,13 +162,17 @@ class _Stopping:
     def _gone(self, process: ProcessId, deadline: float) -> bool:
         """Wait until the process has ended and the lock is free or another's; say whether that came about."""
         while True:
-            if not is_alive(process):
+            alive = is_alive(process)
+            if not alive:
                 lock = inspect_lock(self._home.lock)
                 if not lock.held or (lock.info is not None and lock.info.process != process):
                     return True
             if self._clock() >= deadline:
                 return False
-            time.sleep(_POLL)
+            if alive:
+                await_end(process, _POLL)
+            else:
+                time.sleep(_POLL)
 
     def _clear_away(self) -> None:
         """Remove what a daemon that died left behind, unless another one has come meanwhile."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import stat
 from collections import deque
+from contextlib import closing
 
 from kernel.errors import IoChannelError, describe
+from kernel.sockets import accept, unix_socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from kernel.events import Log
     from kernel.loop import Loop
+    from kernel.sockets import Socket
 
 MAX_LINE_BYTES = 1 << 20
 MAX_BUFFERED_LINES = 1000
@@ -47,9 +49,9 @@ class LineChannel:
         self.direction = direction
         self._loop = loop
         self._log = log
-        self._listener: socket.socket | None = None
+        self._listener: Socket | None = None
         self._inode: tuple[int, int] | None = None
-        self._client: socket.socket | None = None
+        self._client: Socket | None = None
         self._received = bytearray()
         self._unsent = bytearray()
         self._lines: deque[str | None] = deque()
@@ -63,7 +65,7 @@ class LineChannel:
         """
         try:
             self._clear_path()
-            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            listener = unix_socket()
         except (OSError, ValueError) as error:  # no descriptor is left; a path that no socket can have
             raise self._error(f"cannot be opened: {describe(error)}", "Check its path and its directory.") from error
         try:
@@ -139,7 +141,7 @@ class LineChannel:
         if self._listener is None or self._client is not None:
             return
         try:
-            client, _address = self._listener.accept()
+            client = accept(self._listener)
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError as error:
@@ -240,7 +242,7 @@ class LineChannel:
             raise self._error(f"cannot be looked at: {error.strerror}", "Check its directory.") from error
         if not stat.S_ISSOCK(mode):
             raise self._error("is in the way: it is not a socket", "Move it away, or give the channel another path.")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        with closing(unix_socket()) as probe:
             probe.setblocking(False)
             code = probe.connect_ex(self.path)
         if code != errno.ECONNREFUSED:

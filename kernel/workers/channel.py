@@ -7,14 +7,16 @@ been sent, or cannot be any more.
 from __future__ import annotations
 
 import select
-import socket
 from collections import deque
+
+from kernel.sockets import send_with_descriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kernel.loop import Loop
+    from kernel.sockets import Socket
 
 _READ_BYTES = 256 * 1024
 
@@ -25,7 +27,7 @@ class Channel:
     def __init__(
         self,
         loop: Loop,
-        sock: socket.socket,
+        sock: Socket,
         on_data: Callable[[bytes], None],
         on_end: Callable[[], None],
     ) -> None:
@@ -33,13 +35,13 @@ class Channel:
         self._socket = sock
         self._on_data = on_data
         self._on_end = on_end
-        self._waiting: deque[tuple[memoryview, socket.socket | None]] = deque()
+        self._waiting: deque[tuple[memoryview, Socket | None]] = deque()
         self._open = True
         self._writable = True
         sock.setblocking(False)
         loop.add_reader(sock.fileno(), self._read)
 
-    def write(self, data: bytes, descriptor: socket.socket | None = None) -> None:
+    def write(self, data: bytes, descriptor: Socket | None = None) -> None:
         """Send bytes, and with them a descriptor to the other process; what cannot be sent any more is dropped."""
         if not self._open or not self._writable:
             if descriptor is not None:
@@ -72,7 +74,7 @@ class Channel:
             while self._waiting:
                 data, descriptor = self._waiting[0]
                 if descriptor is not None:
-                    sent = socket.send_fds(self._socket, [data], [descriptor.fileno()])
+                    sent = send_with_descriptor(self._socket, data, descriptor.fileno())
                     descriptor.close()
                 else:
                     sent = self._socket.send(data)

@@ -13,10 +13,11 @@ import fcntl
 import os
 import select
 import signal
-import socket
 import sys
 import threading
 import time
+
+from kernel.sockets import socketpair
 
 _LOWEST_FD = 10
 STOP_SECONDS = 5.0
@@ -42,7 +43,7 @@ class TemplateProcess:
         Raises:
             OSError: It could not be started.
         """
-        ours, theirs = socket.socketpair()
+        ours, theirs = socketpair()
         reader, writer = os.pipe()
         try:
             self.pid = _spawn(theirs.fileno(), writer)

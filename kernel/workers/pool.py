@@ -13,10 +13,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import time
 
 from kernel.errors import ConfinementError, VatProtocolError
+from kernel.sockets import socketpair
 from kernel.workers.channel import Channel
 from kernel.workers.confinement import expected_confinement
 from kernel.workers.frames import FrameReader, pack
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from kernel.events import Log
     from kernel.loop import Loop
+    from kernel.sockets import Socket
 
 DEFAULT_LIMITS = Limits()
 
@@ -217,7 +218,7 @@ class WorkerPool:
         worker = self._workers[self._count] = Worker(self, self._count, name, self._limits)
         try:
             template = self._running_template()
-            ours, theirs = socket.socketpair()
+            ours, theirs = socketpair()
         except OSError as error:
             worker.unavailable(f"no worker process could be started: {error.strerror or error}")
             return worker
@@ -292,7 +293,7 @@ class TemplateLink:
         self._how_ended: str | None = None
         self._channel = Channel(loop, self._process.socket, self._hear, self._ended)
 
-    def write(self, frame: list[Any], descriptor: socket.socket | None = None) -> None:
+    def write(self, frame: list[Any], descriptor: Socket | None = None) -> None:
         """Send a frame, and with it a descriptor."""
         self._channel.write(pack(frame, _CONTROL_BYTES), descriptor)
 

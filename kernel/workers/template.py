@@ -18,12 +18,12 @@ import os
 import posix
 import select
 import signal
-import socket
 import sys
 from collections import deque
 
 from kernel.ending import end_process
 from kernel.errors import OcapError, describe
+from kernel.sockets import Socket, receive_with_descriptors
 from kernel.vat.modules import preload
 from kernel.vat.supervisor import Bounds, Supervisor
 from kernel.vat.texts import with_utf8_form
@@ -48,7 +48,7 @@ STATUS_NOT_CONFINED = 71  # EX_OSERR
 class Template:
     """Forks workers, reports how they end."""
 
-    def __init__(self, control: socket.socket, confinement: Confinement, filter_: Filter | None) -> None:
+    def __init__(self, control: Socket, confinement: Confinement, filter_: Filter | None) -> None:
         self._control = control
         self._confinement = confinement
         self._filter = filter_
@@ -87,7 +87,7 @@ class Template:
                 os.waitpid(pid, 0)
 
     def _hear(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._control, 65536, 16)
+        data, descriptors = receive_with_descriptors(self._control, 65536, 16)
         self._sockets.extend(descriptors)
         if not data:
             return False
@@ -200,7 +200,7 @@ def main(parent: int, die_with_parent: bool) -> NoReturn:
     preload()
     filter_, confinement = confine.compile_filter()
     os.environ.clear()
-    with socket.socket(fileno=CONTROL_FD) as control:
+    with contextlib.closing(Socket(fileno=CONTROL_FD)) as control:
         template = Template(control, confinement, filter_)
         template.report(["ready", list(confinement)])
         gc.freeze()  # keeps the pages that workers share from being written

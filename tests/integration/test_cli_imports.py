@@ -29,6 +29,7 @@ HEAVY = {
     "rich",
     "shtab",
     "shutil",
+    "socket",
     "sqlite3",
     "subprocess",
     "tempfile",
@@ -38,6 +39,8 @@ HEAVY = {
     "urllib.parse",
     "urllib.request",
 }
+GROUND = {"errors", "records", "sockets", "timestamps"}
+
 _PROBE = """\
 import json, sys
 before = set(sys.modules)
@@ -89,7 +92,7 @@ def test_asking_for_the_daemon_imports_neither_engine_nor_store(command: str, sh
 
     assert not modules & HEAVY
     layers = {name.split(".")[1] for name in modules if name.startswith("kernel.")}
-    assert layers <= {"cli", "daemon", "errors", "records", "timestamps"}
+    assert layers <= {"cli", "daemon", *GROUND}
 
 
 def test_starting_and_asking_a_daemon_import_neither_engine_nor_store(short_tmp: Path) -> None:
@@ -99,7 +102,7 @@ def test_starting_and_asking_a_daemon_import_neither_engine_nor_store(short_tmp:
             modules = imported("--home", home, *words)
             assert not modules & HEAVY
             layers = {name.split(".")[1] for name in modules if name.startswith("kernel.")}
-            assert layers <= {"cli", "daemon", "errors", "records", "timestamps"}
+            assert layers <= {"cli", "daemon", *GROUND}
     finally:
         imported("--home", home, "daemon", "stop")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,7 @@ from freezegun import freeze_time
 
 from kernel.daemon.process import (
     ProcessId,
+    await_end,
     identify,
     is_alive,
     monotonic,
@@ -86,3 +88,18 @@ def test_a_frozen_clock_does_not_freeze_deadlines() -> None:
         before = monotonic()
         while monotonic() == before:
             pass
+
+
+def test_the_end_of_a_process_is_waited_for_and_no_longer(sleeper: subprocess.Popen[bytes]) -> None:
+    identity = identity_of(sleeper)
+    await_end(identity, 0.01)
+    assert is_alive(identity)
+
+    killer = threading.Timer(0.05, sleeper.kill)
+    killer.start()
+    await_end(identity, 30.0)
+
+    assert not is_alive(identity)
+    killer.join()
+    sleeper.wait()
+    await_end(identity, 30.0)
