@@ -63,7 +63,10 @@ class Lives:
         pid = event.process.pid
         trusted = self._trusted.get(pid)
         if trusted is None:
-            trusted = self._trusted[pid] = _standing(str(pid)) == self._own
+            try:
+                trusted = self._trusted[pid] = _standing(str(pid)) == self._own
+            except OSError:  # it was killed while its call waited: nothing is to be done in its place any more
+                return False
             if not trusted:
                 scene.note(
                     f"process {event.process.name} has another user, other rights or another root than its supervisor: "

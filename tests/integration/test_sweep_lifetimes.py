@@ -19,9 +19,14 @@ from watching import eventually
 from pytest_ocap.driver import Setting, Subcluster
 from pytest_ocap.drivers.kernel import KernelDriver
 from pytest_ocap.sweeps.calls import Call, Kind, Recording
+from pytest_ocap.sweeps.connections import Channels
+from pytest_ocap.sweeps.lives import Lives
 from pytest_ocap.sweeps.means import Means
+from pytest_ocap.sweeps.notify import Listener
 from pytest_ocap.sweeps.points import points
+from pytest_ocap.sweeps.scene import Event, Scene
 from pytest_ocap.sweeps.supervisor import Supervisor, SupervisorLostError
+from pytest_ocap.sweeps.tree import Process, Tree
 from pytest_ocap.sweeps.witness import Witness
 
 DAEMON = """
@@ -275,3 +280,15 @@ def test_overhead_is_far_below_what_a_call_may_cost(shared: Supervisor, short_tm
     done = record(shared, home_in(short_tmp), program)
     assert float(done.output) < 0.005, f"{done.output} s a call, in a run of {time.monotonic() - began:.2f} s"
     assert len(done.of(Kind.WRITE)) == 1000
+
+
+def test_a_process_that_is_gone_while_its_call_waits_is_not_acted_for() -> None:
+    """A zombie has a status, and no root any more."""
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    process = Process("0", child.pid, 0)
+    event = Event(Listener(0), 0, child.pid, process, "fsync", ())
+    try:
+        assert not Lives(Tree()).may_act_for(Scene("/home", Channels()), event)
+    finally:
+        child.wait()
