@@ -67,6 +67,8 @@ class Capability(enum.StrEnum):
     """``terminate`` removes a subcluster that runs."""
     LOG_ROTATION = "log-rotation"
     """The daemon moves its log aside when it has grown, under ``small_log`` after a few lines."""
+    OLDER_STORE = "older-store"
+    """``older`` drives an older edition of the daemon, whose stores this one brings up to date."""
     AUDIT = "audit"
     """``audit`` has the daemon's own means check the home of a daemon that does not run."""
 
@@ -311,6 +313,15 @@ class RotationDriver(KernelDriver, Protocol):
         ...
 
 
+class UpgradedDriver(KernelDriver, Protocol):
+    """A driver with :attr:`Capability.OLDER_STORE`."""
+
+    @property
+    def older(self) -> KernelDriver:
+        """The driver of an edition whose store has another form, which this one changes to its own at its start."""
+        ...
+
+
 class AuditDriver(KernelDriver, Protocol):
     """A driver with :attr:`Capability.AUDIT`."""
 
@@ -333,6 +344,7 @@ OPTIONAL = {
     Capability.PRUNE: "prune",
     Capability.TERMINATE: "terminate",
     Capability.LOG_ROTATION: "small_log",
+    Capability.OLDER_STORE: "older",
     Capability.AUDIT: "audit",
 }
 """The members that only a driver with that capability needs."""

@@ -86,6 +86,7 @@ class CommandDriver:
                 self._verbs["fetch"] = replace(launch, name="fetch")
         self._raw: dict[str, Any] = {}
         self.name = settings.name
+        self.foreground = settings.foreground
         self.start_timeout = settings.start_timeout
         self.phases = moments(self._places(Path("/"))) if settings.phases is None else settings.phases
         if not settings.interrupt and sys.platform != "linux":

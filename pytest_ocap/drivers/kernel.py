@@ -49,18 +49,33 @@ def build_root_object(vat_powers, parameters, baggage):
 """The vat that the scenarios launch."""
 
 
+ONE_SCHEMA = "the kernel's store has had one version of its schema so far"
+"""Why the kernel cannot be started on a store of an older edition."""
+
+
 class KernelDriver:
-    """Drives ``python -m kernel.cli``; ``command`` is put in its place for a daemon that has been tampered with."""
+    """Drives ``python -m kernel.cli``.
+
+    Args:
+        command: What is put in its place for a daemon that has been tampered with.
+        env: Additions to the environment of its clients.
+        older: The driver of an older edition, whose stores this one brings up to date.
+    """
 
     name = "kernel"
     phases = ("lock", "log", "store", "identity", "restore", "io", "listen")
     start_timeout = 20.0
     small_log = Setting(env={"OCAP_LOG_BYTES": "400"})
 
-    def __init__(self, command: tuple[str, ...] = (), env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: tuple[str, ...] = (), env: Mapping[str, str] | None = None, older: KernelDriver | None = None
+    ) -> None:
         self._command = command or (sys.executable, "-P", "-m", "kernel.cli")
         self._env = dict(env or {})
+        self.older = older or self
         self.supports: dict[Capability, str] = dict.fromkeys(Capability, FULL)
+        if older is None:
+            self.supports[Capability.OLDER_STORE] = ONE_SCHEMA
 
     @cached_property
     def version(self) -> str:

@@ -53,8 +53,9 @@ class Face:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Count the shards that a budget is for."""
-        self._items = sum(item.path == ITEMS for item in items)
+        """Count the shards that a budget is for: none of a workload that the daemon cannot do."""
+        shards = [item for item in items if item.path == ITEMS]
+        self._items = sum(item.get_closest_marker("skip") is None for item in shards)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -64,6 +65,11 @@ class Face:
             setattr(report, CARRIED, item.stash[shard_key].to_json())
             del item.stash[shard_key]
         return report
+
+    def share(self, processes: int) -> float | None:
+        """Give the seconds that a shard may take when so many processes share the budget out; None: there is none."""
+        budget = self.wishes.budget
+        return None if budget is None else budget * processes / max(1, self._items)
 
     def sweeper(self) -> Sweeper:
         """Give this process's sweeper, which is made on first use."""
@@ -79,8 +85,7 @@ class Face:
             injector = injector_for(driver, self.wishes.means)
             homes, templates = session.homes_of(config), session.templates_of(config)
             trials = Trials(driver, homes, templates, injector, cuts_for(self.wishes.means))
-            budget, processes = self.wishes.budget, int(worker.get("workercount", 1))
-            share = None if budget is None else budget * processes / max(1, self._items)
+            share = self.share(int(worker.get("workercount", 1)))
             config.stash[sweeper_key] = Sweeper(
                 trials,
                 self.wishes,

@@ -17,7 +17,7 @@ from pytest_ocap.sweeps.cases import KINDS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WORKLOADS = ("start", "session", "restore", "repair", "prune", "terminate", "pin", "restart", "logs")
+WORKLOADS = ("start", "session", "restore", "repair", "prune", "terminate", "pin", "restart", "logs", "migration")
 """The names of the workloads."""
 
 MEANS = ("seccomp", "phases")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from pytest_ocap import processes
+from pytest_ocap.clients import ADOPTERS
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.persisted import ANSWER_SECONDS, bundles_of
@@ -152,7 +153,7 @@ def judge_struck_run(examination: Examination, driver: KernelDriver, ledger: Led
     """
     home = ledger.store.home
     told = [operation.outcome.text for operation in ledger.operations if operation.outcome is not None]
-    _judge_clients(examination, ledger, strike)
+    _judge_clients(examination, driver, ledger, strike)
     if strike.hang:
         told.append(_judge_hang(examination, driver, home, strike))
     else:
@@ -220,11 +221,13 @@ def _is_log(driver: KernelDriver, home: Path, name: str) -> bool:
     return log is not None and (home / name).parent == log.parent and (home / name).name.startswith(log.name)
 
 
-def _judge_clients(examination: Examination, ledger: Ledger, strike: Strike) -> None:
+def _judge_clients(examination: Examination, driver: KernelDriver, ledger: Ledger, strike: Strike) -> None:
     endless, illegible = [], []
+    # Of a daemon in the foreground, the start is the daemon itself: no client is there that could give up.
+    unattended = strike.client or (strike.hang and getattr(driver, "foreground", False))
     for operation in ledger.failures:
         outcome, command = operation.outcome, operation.verb in ("start", "stop")
-        if outcome is None or (strike.client and operation.verb == "start"):
+        if outcome is None or (unattended and operation.verb == "start"):
             continue  # it was killed or stopped itself
         late = operation.verb == "start" and outcome.seconds > strike.patience + GRACE_SECONDS
         excused = not command and (strike.hang or strike.deaf)  # then its own time-out is all that a client has
@@ -238,7 +241,8 @@ def _judge_clients(examination: Examination, ledger: Ledger, strike: Strike) -> 
 
 def _judge_hang(examination: Examination, driver: KernelDriver, home: Path, strike: Strike) -> str:
     """Start a second time beside what stands still, then stop it by force; gives what the second start said."""
-    crew = {*strike.stopped, *(process.pid for process in processes.using(home))}
+    # What adopts the orphans of a start is the harness's own, and waits for what stands still.
+    crew = {*strike.stopped, *(process.pid for process in processes.using(home))} - ADOPTERS.keys()
     second = driver.start(home, timeout=PATIENCE_SECONDS)
     serves = second.ok and driver.ping(home, timeout=PATIENCE_SECONDS).ok
     named = any(re.search(rf"\b{pid}\b", second.text) for pid in crew)

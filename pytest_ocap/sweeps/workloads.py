@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         RotationDriver,
         Setting,
         TerminateDriver,
+        UpgradedDriver,
     )
     from pytest_ocap.homes import Homes
     from pytest_ocap.persisted import Templates
@@ -171,6 +172,7 @@ class Workload:
         subclusters: How many there are in the store on which it begins; None for a home that does not exist yet.
         missing: From how many of those, the first, the bundle is taken.
         body: What its clients do.
+        older: Whether that store was made by an older edition of the daemon.
     """
 
     name: str
@@ -179,6 +181,7 @@ class Workload:
     subclusters: int | None
     missing: int
     body: Callable[[Run], None]
+    older: bool = False
 
     @contextlib.contextmanager
     def prepared(self, driver: KernelDriver, homes: Homes, templates: Templates) -> Iterator[Ledger]:
@@ -194,7 +197,8 @@ class Workload:
             finally:
                 homes.remove(home)
             return
-        store = templates.lend(driver, self.subclusters)
+        maker = cast("UpgradedDriver", driver).older if self.older else driver
+        store = templates.lend(maker, self.subclusters)
         try:
             bad = store.subclusters[: self.missing]
             for subcluster in bad:
@@ -373,6 +377,15 @@ WORKLOADS = {
             None,
             0,
             _logs,
+        ),
+        Workload(
+            "migration",
+            "a start on a store of two subclusters that an older edition has made, two messages, and a stop",
+            _ANSWERS | {Capability.OLDER_STORE},
+            2,
+            0,
+            _restore,
+            older=True,
         ),
     )
 }

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from kernel.store.schema import SCHEMA_VERSION
 from pytest_ocap import processes
-from pytest_ocap.driver import FULL, MEMBERS, Audit, Capability, Interrupt, KernelDriver, Subcluster, has
+from pytest_ocap.driver import FULL, MEMBERS, OPTIONAL, Audit, Capability, Interrupt, KernelDriver, Subcluster, has
+from pytest_ocap.drivers.kernel import ONE_SCHEMA, driver
 from pytest_ocap.drivers.kernel import KernelDriver as Bundled
-from pytest_ocap.drivers.kernel import driver
 from pytest_ocap.faults.starts import InterruptedStart, StartedProcesses
 
 if TYPE_CHECKING:
@@ -26,11 +27,17 @@ def home(short_tmp: Path) -> Iterator[Path]:
     processes.end(short_tmp)
 
 
-def test_it_is_a_driver_that_supports_everything() -> None:
+def test_it_is_a_driver_that_supports_everything_but_older_stores_of_which_there_are_none() -> None:
     assert isinstance(driver, KernelDriver)
-    assert all(hasattr(driver, member) for member in MEMBERS)
-    assert {capability for capability in Capability if has(driver, capability)} == set(Capability)
-    assert set(driver.supports.values()) == {FULL}
+    assert all(hasattr(driver, member) for member in (*MEMBERS, *OPTIONAL.values()))
+    lacking = {capability for capability in Capability if not has(driver, capability)}
+    assert lacking == {Capability.OLDER_STORE}
+    assert set(Bundled(older=driver).supports.values()) == {FULL}
+
+
+def test_it_says_that_it_has_had_one_version_of_its_schema_for_as_long_as_that_is_so() -> None:
+    assert SCHEMA_VERSION == 1, "a store of version 1 is to be kept, and the driver's `older` to make homes of it"
+    assert driver.supports[Capability.OLDER_STORE] == ONE_SCHEMA
 
 
 def test_a_subcluster_lives_through_a_restart_and_a_kill(home: Path) -> None:

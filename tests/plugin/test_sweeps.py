@@ -204,6 +204,18 @@ def test_who_wants_to_begins_a_stopped_sweep_anew(sweep: Callable[..., Any]) -> 
     assert (whole["tried"], whole["taken_over"]) == (4, 0)
 
 
+def test_a_budget_is_shared_out_among_the_shards_of_what_the_daemon_can_do(project: Project) -> None:
+    project.environment(LITTLE_LACKS="probe")
+    project.pytester.makeconftest(
+        "from pytest_ocap.sweeps.face import face_of\n"
+        "def pytest_collection_finish(session): print('a share is', face_of(session.config).share(2), 'seconds')\n"
+    )
+    result = project.run(
+        *SWEEPS, "--ocap-sweep", "kill", "--ocap-sweep-shards", "3", "--ocap-budget", "60", "--collect-only"
+    )
+    result.stdout.fnmatch_lines(["*a share is 40.0 seconds"])
+
+
 def test_a_budget_that_is_spent_before_anything_was_tried_measures_nothing_and_is_red(
     sweep: Callable[..., Any],
 ) -> None:
