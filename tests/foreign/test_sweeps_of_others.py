@@ -1,0 +1,125 @@
+"""Sweeps of the daemons in ``examples``: a few telling cases of each; what whole sweeps find stands in their README."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pytest_ocap.drivers.command import driver_from
+from pytest_ocap.homes import Homes
+from pytest_ocap.persisted import Templates
+from pytest_ocap.sweeps.cases import Case, most_telling_first
+from pytest_ocap.sweeps.choosing import cuts_for, injector_for
+from pytest_ocap.sweeps.supervisor import Supervisor
+from pytest_ocap.sweeps.trial import Result, Trial, Trials
+from pytest_ocap.sweeps.workloads import WORKLOADS
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "daemons"
+NEEDS = {"redis-append": ("redis-server", "redis-cli"), "lifecycle": ("cc",), "node": ("node",), "dmypy": ("dmypy",)}
+MOST = 30
+"""How many cases are tried at most before a defect counts as missed."""
+
+LACKING = Supervisor().missing()
+
+pytestmark = [pytest.mark.foreign, pytest.mark.slow, pytest.mark.skipif(LACKING is not None, reason=str(LACKING))]
+
+
+@contextmanager
+def sweeping(name: str, short_tmp: Path) -> Iterator[Trials]:
+    """Give trials on an example's daemon, as its TOML describes it."""
+    for program in NEEDS[name]:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    folder = short_tmp / name
+    shutil.copytree(EXAMPLES / name, folder)
+    if name == "lifecycle":
+        subprocess.run(["cc", "-o", "beacon", "beacon.c"], cwd=folder, check=True)
+    source = folder / "pyproject.toml"
+    driver = driver_from(tomllib.loads(source.read_text())["tool"]["pytest_ocap"]["command"], source)
+    homes = Homes("others")
+    trials = Trials(driver, homes, Templates(homes), injector_for(driver), cuts_for())
+    try:
+        yield trials
+    finally:
+        trials.close()
+        homes.close()
+
+
+def chosen(trials: Trials, workload: str, kind: str, begins: str) -> list[Case]:
+    """Give the cases of a kind whose names begin so, the most telling first."""
+    trials.unharmed(WORKLOADS[workload])
+    cases = [case for case in trials.cases(WORKLOADS[workload], [kind]) if case.id.startswith(f"{workload}:{begins}")]
+    assert cases, f"no case begins with {workload}:{begins}"
+    return most_telling_first(cases)
+
+
+def tried(trials: Trials, workload: str, kind: str, begins: str, most: int) -> list[Trial]:
+    """Try the first of them."""
+    cases = chosen(trials, workload, kind, begins)[:most]
+    return [trials.attempt(WORKLOADS[workload], case) for case in cases]
+
+
+def red(trials: list[Trial]) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    assert any(trial.result is not Result.NOT_REACHED for trial in trials), "something struck"
+    return [(trial.case.id, trial.broken) for trial in trials if trial.result is Result.FAILED]
+
+
+@pytest.mark.parametrize(
+    ("name", "workload", "kind", "begins"),
+    [
+        ("node", "session", "kill", ""),
+        ("node", "session", "powerloss", ""),
+        ("node", "session", "errno", ""),
+        ("lifecycle", "start", "kill", ""),
+        ("lifecycle", "start", "hang", ""),
+        ("redis-append", "session", "kill", "write:appendonlydir/"),
+        ("redis-append", "session", "powerloss", "sync:appendonlydir/"),
+        ("dmypy", "start", "kill", ""),
+    ],
+)
+def test_a_careful_daemon_survives(name: str, workload: str, kind: str, begins: str, short_tmp: Path) -> None:
+    with sweeping(name, short_tmp) as trials:
+        assert red(tried(trials, workload, kind, begins, 6)) == []
+
+
+def test_a_daemon_that_stands_still_before_it_is_known_to_anybody_is_nobody_s_fault(short_tmp: Path) -> None:
+    with sweeping("node", short_tmp) as trials:
+        assert red(tried(trials, "start", "hang", "mkdir:.#1=", 1)) == []
+
+
+def test_nobody_but_the_harness_waits_for_a_daemon_in_the_foreground(short_tmp: Path) -> None:
+    with sweeping("redis-append", short_tmp) as trials:
+        assert red(tried(trials, "start", "hang", "mkdir:.#1=", 1)) == []
+
+
+@pytest.mark.parametrize(
+    ("defect", "kind", "begins", "check"),
+    [
+        ("saves-late", "kill", "unlink:sock", "state-kept"),
+        ("acknowledges-unsaved", "errno", "", "state-kept"),
+        ("object-object", "errno", "", "failure-legible"),
+        ("trusts-pid-file", "kill", "", "recovers"),
+        ("keeps-dead", "kill", "", "recovers"),
+        ("lingers", "errno", "", "nothing-wedged"),
+        ("silent-hang", "hang", "", "hang-told"),
+        ("stop-gives-up", "hang", "", "forced-stop-clears"),
+    ],
+)
+def test_each_defect_of_the_careless_daemon_that_a_fault_brings_out_is_found_by_name(
+    defect: str, kind: str, begins: str, check: str, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARELESS", defect)
+    seen = []
+    with sweeping("node", short_tmp) as trials:
+        for case in chosen(trials, "session", kind, begins)[:MOST]:
+            trial = trials.attempt(WORKLOADS["session"], case)
+            seen.append((case.id, trial.result, trial.broken))
+            if check in {name for name, _ in trial.broken}:
+                return
+    pytest.fail(f"{defect}: {check} did not fail in\n{seen}")
