@@ -66,7 +66,7 @@ export function readHolder(where) {
 // --- files: whole or not at all, and on the disk before anybody is told ----------------------------------------------
 
 export function replaceFile(file, text) {
-  const temporary = `${file}.${process.pid}.tmp`;
+  const temporary = `${file}.tmp`; // one name: what a dead daemon left half written, the next one writes anew
   try {
     const descriptor = fs.openSync(temporary, "w", 0o600);
     try {
