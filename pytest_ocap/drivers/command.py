@@ -32,6 +32,7 @@ from pytest_ocap.driver import (
 )
 from pytest_ocap.drivers import command_answers as answers
 from pytest_ocap.drivers.command_clients import AdoptedClient
+from pytest_ocap.drivers.command_foreground import attend
 from pytest_ocap.drivers.command_settings import Settings, Verb, read_settings
 from pytest_ocap.drivers.command_watch import moments, order
 from pytest_ocap.drivers.command_words import filled, filled_value, placeholders
@@ -46,9 +47,6 @@ GRACE_SECONDS = 5.0
 
 STOPPED_SECONDS = 2.0
 """How long after the end of its stop command a daemon may take to be gone before the stop is over all the same."""
-
-PING_SECONDS = 1.0
-"""How long one ping may take while a daemon in the foreground is waited for."""
 
 PATHS = {
     Capability.SOCKET: "socket",
@@ -329,13 +327,7 @@ class CommandDriver:
             if not ended:
                 client.kill()
             return client.outcome(timed_out=not ended)
-        deadline = client.clock.now() + seconds
-        while not client.wait(0.02):
-            if self.ping(home, timeout=min(PING_SECONDS, max(0.01, deadline - client.clock.now()))).ok:
-                return client.outcome(ok=True)
-            if client.clock.now() >= deadline:
-                return client.outcome(ok=False, timed_out=True)
-        return client.outcome(ok=False)
+        return attend(client, home, seconds, lambda limit: self.ping(home, timeout=limit), self.socket(home))
 
     def _run(self, words: Sequence[str], home: Path, timeout: float) -> Outcome:
         environment: dict[str, str | None] = {**self._environment(home)}

@@ -80,8 +80,8 @@ class AdoptedClient:
                 (os.POSIX_SPAWN_DUP2, self._err.fileno(), 2),
             ]
             command = (sys.executable, "-I", "-S", *arguments)
-            runner = os.posix_spawn(sys.executable, command, environment, file_actions=actions)
-            ADOPTERS[runner] = self._home
+            self._runner = os.posix_spawn(sys.executable, command, environment, file_actions=actions)
+            ADOPTERS[self._runner] = self._home
         while not self.pid and self._listen(None):
             pass
         if self._is_client:
@@ -96,6 +96,15 @@ class AdoptedClient:
     def fileno(self) -> int:
         """Give the descriptor that can be read when there is news of it."""
         return self._control.fileno()
+
+    def brought(self, pid: int) -> bool:
+        """Say whether a process is this one, or was brought into being by it; one that has gone may have been."""
+        import psutil
+
+        try:
+            return pid == self.pid or any(parent.pid == self._runner for parent in psutil.Process(pid).parents())
+        except psutil.Error:
+            return True
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end; say whether it came within so many seconds."""

@@ -11,7 +11,6 @@ import errno
 import os
 import signal
 import socket
-import struct
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from pytest_ocap import processes
 from pytest_ocap.clients import ADOPTERS, RUNNING
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import PLAIN, Capability, has
+from pytest_ocap.listeners import listener
 from pytest_ocap.persisted import ANSWER_SECONDS, start
 from pytest_ocap.verdict import NotMeasuredError, UnsupportedError
 
@@ -258,16 +258,7 @@ def _written(driver: KernelDriver, home: Path) -> int | None:
 def _listening(driver: KernelDriver, home: Path) -> int | None:
     """Give the pid of the process that listens on the daemon's socket, where the platform tells it."""
     path = driver.socket(home) if has(driver, Capability.SOCKET) else None
-    if path is None or not hasattr(socket, "SO_PEERCRED"):
-        return None
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(1.0)
-        try:
-            client.connect(os.fspath(path))
-            pid, _, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        except OSError:
-            return None
-    return int(pid)
+    return None if path is None else listener(path)
 
 
 def _holdings(worker: psutil.Process, home: Path, driver: KernelDriver) -> list[str]:

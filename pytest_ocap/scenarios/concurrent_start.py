@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from pytest_ocap.clock import Clock
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.crowds import Crowd
+from pytest_ocap.listeners import listener
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, start
 from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
@@ -126,14 +126,11 @@ def concurrent_start(
 def daemon_of(driver: KernelDriver, home: Path) -> int | None:
     """Give the pid of the process that listens on the daemon's socket, else what the pid file says."""
     path = driver.socket(home) if has(driver, Capability.SOCKET) and hasattr(socket, "SO_PEERCRED") else None
+    if path is not None:
+        return listener(path, seconds=ANSWER_SECONDS)
+    pid_file = driver.pid(home)
     try:
-        if path is None:
-            pid_file = driver.pid(home)
-            return None if pid_file is None else int(pid_file.read_text())
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(ANSWER_SECONDS)
-            client.connect(os.fspath(path))
-            return int.from_bytes(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], "little")
+        return None if pid_file is None else int(pid_file.read_text())
     except (OSError, ValueError):
         return None
 

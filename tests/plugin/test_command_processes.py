@@ -19,6 +19,7 @@ from pytest_ocap import processes
 from pytest_ocap.clients import RUNNING
 from pytest_ocap.driver import Interrupt
 from pytest_ocap.drivers.command import CommandDriver, driver_from
+from pytest_ocap.listeners import listener
 from pytest_ocap.scenarios import SCENARIOS
 from pytest_ocap.verdict import Finding
 
@@ -157,6 +158,38 @@ def test_a_daemon_in_the_foreground_is_ready_when_it_answers(short_tmp: Path) ->
     idle = described(short_tmp, start=["sleep", "600"], **table).start(home, timeout=0.3)
     assert (idle.ok, idle.timed_out) == (False, True)
     assert driver.kill(home).ok
+
+
+RIVAL = FOREGROUND.replace("listener =", "if os.path.exists(sys.argv[1] + '/s'): {rival}\nlistener =", 1)
+"""As that, and ``rival`` is what it does where there is a socket."""
+
+
+def rivals(folder: Path, rival: str) -> CommandDriver:
+    ping = {"ping": {"method": "ping", "expect": {"up.0": True}}}
+    program = RIVAL.replace("{rival}", rival)
+    return described(folder, start=program, foreground=True, socket="{home}/s", rpc=ping, cli={})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="who listens is told by Linux")
+def test_a_daemon_in_the_foreground_is_not_ready_because_another_one_answers_whose_place_it_takes(
+    short_tmp: Path,
+) -> None:
+    driver, home = rivals(short_tmp, "os.unlink(sys.argv[1] + '/s')"), short_tmp / "h"
+    for _ in range(2):
+        assert driver.start(home, timeout=20.0).ok
+    newest = max(processes.using(home), key=lambda process: process.create_time())
+    assert listener(home / "s") == newest.pid
+    assert driver.kill(home).ok
+
+
+def test_a_daemon_in_the_foreground_that_ends_beside_another_is_as_good_as_ready(short_tmp: Path) -> None:
+    driver, home = rivals(short_tmp, "sys.exit('there is one already')"), short_tmp / "h"
+    assert driver.start(home, timeout=20.0).ok
+    second = driver.start(home, timeout=20.0)
+    assert (second.ok, second.status, second.text) == (True, 1, "there is one already\n")
+    assert driver.kill(home).ok
+    alone = driver.start(home, timeout=20.0)
+    assert (alone.ok, alone.status, alone.text) == (False, 1, "there is one already\n")
 
 
 SLOW = """
