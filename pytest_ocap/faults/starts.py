@@ -31,7 +31,10 @@ SETTLE_SECONDS = 5.0
 
 
 class StartedProcesses:
-    """The processes that a start brings into being, as they are seen from now on; its client is none of them."""
+    """The processes that a start brings into being, as they are seen from now on; its client is none of them.
+
+    One that shows a title has no environment to look at, and is known by whom it descends from.
+    """
 
     def __init__(self, home: Path) -> None:
         self.seen: dict[int, psutil.Process] = {}
@@ -48,11 +51,13 @@ class StartedProcesses:
                 process = psutil.Process(pid)
                 if pid in RUNNING or process.ppid() == os.getpid():
                     continue  # the client, or not (yet) somebody that we know
+                lineage = process.parents() if adopting else []
+                adopted = any(ADOPTERS.get(parent.pid) == self._home for parent in lineage)
                 environment = process.environ()
-                if environment.get(processes.TOKEN) == self._home or (adopting and self._adopted(process)):
+                if adopted or environment.get(processes.TOKEN) == self._home:
                     self.seen[pid] = process
                     self._known.add(pid)
-                elif environment and not adopting:
+                elif _whole(lineage) if adopting else environment:
                     self._known.add(pid)  # a stranger, of whom there may be many: it never gets our mark any more
             except (psutil.Error, OSError):
                 continue
@@ -60,10 +65,6 @@ class StartedProcesses:
     def living(self) -> list[psutil.Process]:
         """Give those that live."""
         return [process for process in self.seen.values() if processes.alive(process)]
-
-    def _adopted(self, process: psutil.Process) -> bool:
-        """Say whether a process descends from an adopter; one that shows a title has no environment to look at."""
-        return any(ADOPTERS.get(parent.pid) == self._home for parent in process.parents())
 
 
 class InterruptedStart:
@@ -149,6 +150,11 @@ class InterruptedStart:
             return {int(line) for line in self._note.read_text(encoding="ascii").split()}
         except FileNotFoundError:
             return set()
+
+
+def _whole(lineage: list[psutil.Process]) -> bool:
+    """Say whether a process's ancestors are known to the first; where one ends meanwhile, the rest is not."""
+    return bool(lineage) and lineage[-1].ppid() == 0
 
 
 def _pids() -> set[int]:
