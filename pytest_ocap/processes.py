@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_ocap import users
 from pytest_ocap.clock import Clock
+from pytest_ocap.users import TOKEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     import psutil
 
-TOKEN = "PYTEST_OCAP_HOME"
-"""The environment variable by which every descendant of a client that the harness runs can be recognised."""
+__all__ = ["OURS", "TOKEN", "ProcessId", "alive", "describe", "end", "kill", "own_birth", "stopped", "using"]
 
 OURS: set[int] = set()
 """Processes of the harness's own that have a file of a home open for a moment now and then, and are no users of it."""
@@ -51,25 +53,31 @@ def using(home: Path, *, since: float | None = None) -> list[psutil.Process]:
     """
     import psutil
 
-    since = own_birth() if since is None else since
-    excluded = {os.getpid(), *OURS, *(parent.pid for parent in psutil.Process().parents())}
-    young: dict[int, psutil.Process] = {}
-    for process in psutil.process_iter():
-        try:
-            if process.pid not in excluded and process.create_time() >= since and alive(process):
-                young[process.pid] = process
-        except psutil.Error:
-            continue
-    found = {pid for pid, process in young.items() if _uses(process, os.fspath(home))}
-    parents = {pid: _parent(process) for pid, process in young.items()}
+    table = {process.pid: process for process in users.listed()}
+    since = table[os.getpid()].created if since is None else since
+    excluded = {*OURS, *_line_of(os.getpid(), table)}
+    young = [entry for entry in table.values() if entry.lives and entry.created >= since and entry.pid not in excluded]
+    found = {entry.pid for entry in young if users.uses(entry, os.fspath(home))}
     growing = True
     while growing:
-        growing = False
-        for pid, parent in parents.items():
-            if parent in found and pid not in found:
-                found.add(pid)
-                growing = True
-    return [young[pid] for pid in sorted(found)]
+        born = {entry.pid for entry in young if entry.parent in found} - found
+        found |= born
+        growing = bool(born)
+    processes = []
+    for pid in sorted(found):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            process = psutil.Process(pid)
+            now = users.look(pid)  # what has that pid now is what had it before, and so is what was made in between
+            if now is not None and now.lives and now.created == table[pid].created:
+                processes.append(process)
+    return processes
+
+
+def _line_of(pid: int, table: Mapping[int, users.Process]) -> Iterator[int]:
+    """Give a process and its ancestors."""
+    while pid in table:
+        yield pid
+        pid = table[pid].parent
 
 
 def alive(process: psutil.Process) -> bool:
@@ -132,29 +140,3 @@ def kill(processes: Iterable[psutil.Process]) -> None:
             process.send_signal(signal.SIGKILL)
         except psutil.Error:
             continue
-
-
-def _parent(process: psutil.Process) -> int:
-    import psutil
-
-    try:
-        return process.ppid()
-    except psutil.Error:
-        return 0
-
-
-def _uses(process: psutil.Process, home: str) -> bool:
-    import psutil
-
-    try:
-        if f"{process.environ().get(TOKEN, '')}/".startswith(f"{home}/"):
-            return True
-    except (psutil.Error, OSError):
-        pass  # somebody else's process, or one that has ended: its other marks decide
-    try:
-        if process.terminal() is not None:
-            return False  # a person looking into the home from a terminal is not a daemon
-        words = [*process.cmdline(), process.cwd(), *(file.path for file in process.open_files())]
-    except (psutil.Error, OSError):
-        return False
-    return any(word == home or f"{home}/" in word or word.endswith(f"={home}") for word in words)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from pytest_ocap import processes
+from pytest_ocap import processes, users
 from pytest_ocap.clients import run_client, wait
 from pytest_ocap.clock import Clock
 
@@ -38,13 +38,22 @@ def begin() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         process.wait()
 
 
+@pytest.fixture(params=[True, False], ids=["proc", "psutil"])
+def looked_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have processes looked up in either way."""
+    if request.param and not users.has_proc():
+        pytest.skip("there is no /proc here")
+    monkeypatch.setattr(users, "has_proc", lambda: request.param)
+
+
+@pytest.mark.usefixtures("looked_up")
 def test_a_process_is_found_by_token_command_line_directory_and_open_file(
     short_tmp: Path, begin: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     home = short_tmp / "h"
     home.mkdir()
     with (home / "file").open("w") as file:
-        users = {
+        found = {
             begin(*SLEEP, env={processes.TOKEN: str(home)}).pid,
             begin(*SLEEP, f"--home={home}").pid,
             begin(*SLEEP, cwd=home).pid,
@@ -55,12 +64,13 @@ def test_a_process_is_found_by_token_command_line_directory_and_open_file(
         begin(*SLEEP, f"--home={home}2").pid,
         begin(*SLEEP, env={processes.TOKEN: f"{home}2"}).pid,
     }
-    assert Clock().wait_until(lambda: {user.pid for user in processes.using(home)} == users, 10.0)
+    assert Clock().wait_until(lambda: {user.pid for user in processes.using(home)} == found, 10.0)
     assert len(processes.end(home)) == 4
     assert processes.using(home) == []
     assert all(psutil.pid_exists(pid) for pid in others)
 
 
+@pytest.mark.usefixtures("looked_up")
 def test_a_descendant_that_lost_every_mark_is_found_by_its_parent(short_tmp: Path) -> None:
     home = short_tmp / "h"
     program = "import os, time\nif os.fork() == 0: os.execve('/bin/sleep', ['sleep', '600'], {})\ntime.sleep(600)"
@@ -70,6 +80,7 @@ def test_a_descendant_that_lost_every_mark_is_found_by_its_parent(short_tmp: Pat
     parent.wait()
 
 
+@pytest.mark.usefixtures("looked_up")
 def test_stopped_processes_die_too_and_older_ones_never(
     short_tmp: Path, begin: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
@@ -81,6 +92,21 @@ def test_stopped_processes_die_too_and_older_ones_never(
     later = psutil.Process(process.pid).create_time() + 1
     assert processes.end(home, since=later) == []
     assert len(processes.end(home)) == 1
+
+
+@pytest.mark.skipif(not users.has_proc(), reason="there is no /proc here")
+def test_both_ways_to_look_processes_up_see_the_same(
+    short_tmp: Path, begin: Callable[..., subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = short_tmp / "h"
+    sleepers = {begin(*SLEEP, env={processes.TOKEN: str(home)}).pid, begin(*SLEEP).pid, os.getpid()}
+    assert Clock().wait_until(lambda: len(processes.using(home)) == 1, 10.0)
+
+    seen = [users.look(pid) for pid in sorted(sleepers)]
+    monkeypatch.setattr(users, "has_proc", lambda: False)
+
+    assert seen == [users.look(pid) for pid in sorted(sleepers)]
+    assert users.look(2**22 + 1) is None
 
 
 def test_a_client_that_leaves_a_daemon_with_its_output_is_not_waited_for(short_tmp: Path) -> None:
