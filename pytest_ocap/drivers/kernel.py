@@ -6,6 +6,7 @@ runs in this process.  All that is taken from the package ``kernel`` is where it
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -83,6 +84,15 @@ class KernelDriver:
         import kernel
 
         return kernel.__version__
+
+    @cached_property
+    def build(self) -> str:
+        """A digest of the kernel's code, by which results of one build are told from those of another."""
+        place = self._env.get("PYTHONPATH", self._place).partition(os.pathsep)[0]
+        digest = hashlib.sha256(repr(self._command).encode())
+        for path in sorted(Path(place, "kernel").rglob("*.py")):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()[:12]
 
     def start(
         self, home: Path, *, timeout: float, interrupt: Interrupt | None = None, setting: Setting = PLAIN
@@ -209,12 +219,16 @@ class KernelDriver:
         return run_client(command, home, timeout=timeout + GRACE_SECONDS, env=self._environment, setting=setting)
 
     @cached_property
-    def _environment(self) -> dict[str, str | None]:
-        """Give what the clients' environment has instead of ours: the kernel's place, and none of its settings."""
+    def _place(self) -> str:
+        """The folder in which the package lies."""
         import kernel
 
-        place = str(Path(str(kernel.__file__)).resolve().parent.parent)
-        path = [place, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        return str(Path(str(kernel.__file__)).resolve().parent.parent)
+
+    @cached_property
+    def _environment(self) -> dict[str, str | None]:
+        """Give what the clients' environment has instead of ours: the kernel's place, and none of its settings."""
+        path = [self._place, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         settings: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("OCAP_"))
         return {**settings, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)), **self._env}
 

@@ -1,4 +1,7 @@
-"""What is known of a sweep that was stopped: results on disk, by driver, version, workload and kind of fault.
+"""What is known of a sweep that was stopped: results on disk, by driver, version, build, workload and kind of fault.
+
+The build is what the driver says of the daemon's code (``build``), where it does: what was found out about other code
+is not taken over, and is forgotten with the next sweep that is finished or begun anew.
 
 Invariant: a line is written whole when its case has been tried, so that whatever ends a sweep costs one case for each
 process at most; many processes write, each to a file of its own.  What failed is tried again, never taken over.
@@ -34,7 +37,10 @@ class Results:
     """
 
     def __init__(self, directory: str | None, driver: KernelDriver, writer: str) -> None:
-        self._root = None if directory is None else Path(directory, "results", _slug(f"{driver.name}-{driver.version}"))
+        self._daemon = (
+            None if directory is None else Path(directory, "results", _slug(f"{driver.name}-{driver.version}"))
+        )
+        self._root = None if self._daemon is None else self._daemon / _slug(str(getattr(driver, "build", "")))
         self._writer = _slug(f"{writer}-{os.getpid()}")
 
     def known(self, workload: str, kinds: Iterable[str]) -> dict[str, Trial]:
@@ -57,11 +63,14 @@ class Results:
 
     def forget(self, workloads: Iterable[str], kinds: Iterable[str]) -> None:
         """Forget what is known of these: their sweep is over, or is to begin anew."""
-        if self._root is None:
+        if self._root is None or self._daemon is None:
             return
         for workload in workloads:
             for kind in kinds:
                 shutil.rmtree(self._root / workload / kind, ignore_errors=True)
+        for other in self._daemon.glob("*"):
+            if other != self._root:
+                shutil.rmtree(other, ignore_errors=True)
 
     def _files(self, workload: str, kind: str) -> Iterator[Path]:
         return iter(()) if self._root is None else (self._root / workload / kind).glob("*.jsonl")

@@ -35,6 +35,15 @@ def test_it_is_a_driver_that_supports_everything_but_older_stores_of_which_there
     assert set(Bundled(older=driver).supports.values()) == {FULL}
 
 
+def test_its_build_is_that_of_the_code_which_it_runs(tmp_path: Path) -> None:
+    assert Bundled().build == driver.build != Bundled(("other",)).build
+    (tmp_path / "kernel").mkdir()
+    (tmp_path / "kernel" / "one.py").write_text("1")
+    before = Bundled(env={"PYTHONPATH": str(tmp_path)}).build
+    (tmp_path / "kernel" / "one.py").write_text("2")
+    assert before != Bundled(env={"PYTHONPATH": str(tmp_path)}).build
+
+
 def test_it_says_that_it_has_had_one_version_of_its_schema_for_as_long_as_that_is_so() -> None:
     assert SCHEMA_VERSION == 1, "a store of version 1 is to be kept, and the driver's `older` to make homes of it"
     assert driver.supports[Capability.OLDER_STORE] == ONE_SCHEMA

@@ -213,6 +213,19 @@ def test_what_a_finished_sweep_knew_is_forgotten_and_another_workloads_is_not(tm
     assert (results.known("start", KINDS), list(results.known("session", KINDS))) == ({}, [other.case.id])
 
 
+def test_what_is_known_of_one_build_is_not_known_of_another_and_is_forgotten_with_it(tmp_path: Path) -> None:
+    class Built(LittleDriver):
+        build = "one"
+
+    one, two = Built(), Built()
+    two.build = "two"
+    Results(str(tmp_path), one, "main").add(trial())
+    assert list(Results(str(tmp_path), one, "main").known("start", KINDS)) == [trial().case.id]
+    assert Results(str(tmp_path), two, "main").known("start", KINDS) == {}
+    Results(str(tmp_path), two, "main").forget(["start"], KINDS)
+    assert Results(str(tmp_path), one, "main").known("start", KINDS) == {}
+
+
 def test_causes_are_the_same_when_the_same_check_failed_with_messages_that_read_alike() -> None:
     assert skeleton("s1 answered 3\nmore") == skeleton("s2 answered 14")
     assert skeleton("/tmp/ocapgw0-0a1b2c/h/sock is gone") == skeleton("/tmp/ocapgw1-ffffff/h/sock is gone")
@@ -253,6 +266,15 @@ def test_a_sweep_in_which_no_fault_struck_is_red_and_one_without_recovery_says_s
     assert "hang: no point at which" in green["bound"]
     (entered,) = as_data([shard(trial(entered=("pid",)))], wishes)  # type: ignore[arg-type]
     assert not any("never entered" in line for line in lines(entered))
+
+
+def test_an_audit_that_could_not_be_made_is_counted_and_held_against_nobody(wishes: object) -> None:
+    from pytest_ocap.sweeps.summary import lines
+
+    trials = (trial(audit="sound"), trial(audit="not-made", case=case(2)), trial(case=case(3)))
+    (data,) = as_data([shard(*trials)], wishes)  # type: ignore[arg-type]
+    assert (data["verdict"], data["audits"]) == ("passed", {"not-made": 1, "sound": 1})
+    assert "  the daemon's own check of its home: 1 not-made, 1 sound" in lines(data)
 
 
 def test_a_shard_survives_its_journey_as_data() -> None:
