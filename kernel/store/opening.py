@@ -23,6 +23,8 @@ from kernel.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 
 _MAGIC = b"SQLite format 3\x00"
 _HEADER_BYTES = 100
+_JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
+_JOURNAL_HEADER_BYTES = 28
 _BUSY_SECONDS = 1.0
 
 _ASIDE = "Move the file away and start again with an empty store, or restore it from a backup."
@@ -71,6 +73,8 @@ def check_header(path: str) -> None:
     if not header:
         return
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+        if not any(header) and _was_empty_before(path):
+            return
         raise StoreCorruptError(
             f"the store {path} is damaged: it does not begin as an SQLite database does", path=path, remedy=_ASIDE
         )
@@ -84,6 +88,20 @@ def check_header(path: str) -> None:
             remedy="Choose another home directory, or move the file away.",
         )
     _refuse_newer(path, version)
+
+
+def _was_empty_before(path: str) -> bool:
+    """Say whether a database's first transaction was cut short: there is a journal, and it was empty before.
+
+    When the power goes, any of its pages may be there and any not, the first one too; SQLite takes them all back.  The
+    journal's layout is that of https://sqlite.org/fileformat2.html#the_rollback_journal.
+    """
+    try:
+        with open(f"{path}-journal", "rb") as file:
+            header = file.read(_JOURNAL_HEADER_BYTES)
+    except OSError:
+        return False
+    return len(header) == _JOURNAL_HEADER_BYTES and header.startswith(_JOURNAL_MAGIC) and not any(header[16:20])
 
 
 def _refuse_newer(path: str, version: int) -> None:

@@ -42,6 +42,53 @@ def test_a_new_store_says_whose_it_is_in_its_header(tmp_path: Path) -> None:
     assert int.from_bytes(header[60:64], "big") == SCHEMA_VERSION
 
 
+def in_its_first_transaction(path: Path) -> None:
+    """Leave a database as it is when the power goes in its first transaction, and its first page was not written."""
+    making = path.with_name("making")
+    with closing(sqlite3.connect(making, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size = 1")  # so that pages are written before the commit
+        connection.execute("BEGIN")
+        connection.execute("CREATE TABLE t (x)")
+        connection.executemany("INSERT INTO t VALUES (zeroblob(4000))", [()] * 20)
+        pages = making.read_bytes()
+        path.write_bytes(bytes(4096) + pages[4096:])
+        path.with_name(f"{path.name}-journal").write_bytes(making.with_name("making-journal").read_bytes())
+    making.unlink()
+
+
+def test_a_store_whose_very_first_write_was_cut_short_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "kernel.sqlite"
+    in_its_first_transaction(path)
+    assert not any(path.read_bytes()[:100])
+    assert any(path.read_bytes()), "some of its pages are there"
+    store = Store.open(str(path))
+    assert store.created
+    assert store.check() == []
+    store.close()
+
+
+@pytest.mark.parametrize("harm", ["no-journal", "no-beginning", "other-journal", "letters"])
+def test_a_file_of_zeros_is_refused_untouched_unless_a_journal_says_that_it_was_empty(
+    tmp_path: Path, harm: str
+) -> None:
+    path = tmp_path / "kernel.sqlite"
+    in_its_first_transaction(path)
+    journal = tmp_path / "kernel.sqlite-journal"
+    content = journal.read_bytes()
+    if harm == "no-journal":
+        journal.unlink()
+    elif harm == "no-beginning":
+        journal.write_bytes(content[:20])
+    elif harm == "other-journal":  # of a database that had a page before
+        journal.write_bytes(content[:16] + (1).to_bytes(4, "big") + content[20:])
+    else:
+        path.write_bytes(b"letters" * 700)
+    before = fingerprint(tmp_path)
+    with pytest.raises(StoreCorruptError, match="does not begin as an SQLite database does"):
+        Store.open(str(path))
+    assert fingerprint(tmp_path) == before
+
+
 def test_a_store_is_durable_relational_and_logged_ahead(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path / "kernel.sqlite"))
     pragmas = {
