@@ -139,7 +139,7 @@ net.createServer().listen(`\\0node-counters:${dev}:${ino}`, () => console.log("h
 """Holds a home as the daemon does, and never writes down who does."""
 
 
-def test_a_start_ends_in_time_when_whoever_holds_the_home_never_says_who_that_is(short_tmp: Path) -> None:
+def test_a_start_ends_in_time_and_names_whoever_holds_the_home_without_ever_saying_who_that_is(short_tmp: Path) -> None:
     (home := short_tmp / "h").mkdir()
     with subprocess.Popen(["node", "-e", HOLDING, str(home)], stdout=subprocess.PIPE) as holder:
         try:
@@ -149,8 +149,8 @@ def test_a_start_ends_in_time_when_whoever_holds_the_home_never_says_who_that_is
             run = subprocess.run(words, cwd=EXAMPLE, capture_output=True, text=True, timeout=60, check=False)
         finally:
             holder.kill()
-    assert run.returncode == 4
-    assert f"{home} belongs to a daemon that runs (another process)" in run.stderr
+    assert run.returncode == 5
+    assert f"(pid {holder.pid}) hangs in phase lock" in run.stderr
 
 
 def test_what_an_older_store_acknowledged_goes_with_it_when_the_daemons_own_is_put_back(
