@@ -233,10 +233,14 @@ def _judge_clients(examination: Examination, driver: KernelDriver, ledger: Ledge
         excused = not command and (strike.hang or strike.deaf)  # then its own time-out is all that a client has
         if (outcome.timed_out and not excused) or late:
             endless.append(operation.describe())
-        elif masked(outcome.text) is not None or BARE_ERRNO.fullmatch(outcome.text.strip()):
+        elif not outcome.timed_out and _illegible(outcome.text):  # one that was ended could say nothing
             illegible.append(operation.describe())
     examination.check("client-ends", not endless, "\n".join(endless) or "every client came back")
     examination.check("failure-legible", not illegible, "\n".join(illegible) or "whoever failed said why")
+
+
+def _illegible(text: str) -> bool:
+    return masked(text) is not None or BARE_ERRNO.fullmatch(text.strip()) is not None
 
 
 def _judge_hang(examination: Examination, driver: KernelDriver, home: Path, strike: Strike) -> str:

@@ -78,6 +78,8 @@ def red(trials: list[Trial]) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
         ("node", "session", "errno", ""),
         ("lifecycle", "start", "kill", ""),
         ("lifecycle", "start", "hang", ""),
+        ("lifecycle", "start", "hang", "open:pid.new"),
+        ("node", "start", "hang", "write:lock.json.tmp"),
         ("redis-append", "session", "kill", "write:appendonlydir/"),
         ("redis-append", "session", "powerloss", "sync:appendonlydir/"),
         ("dmypy", "start", "kill", ""),

@@ -10,6 +10,7 @@ from little_driver import LittleDriver
 
 from pytest_ocap.driver import Capability, Outcome, Subcluster
 from pytest_ocap.drivers.kernel import KernelDriver
+from pytest_ocap.examination import Examination
 from pytest_ocap.persisted import PersistedStore
 from pytest_ocap.sweeps import oracles
 from pytest_ocap.sweeps.cases import KINDS, Case, most_telling_first, shard_of
@@ -21,6 +22,7 @@ from pytest_ocap.sweeps.running import Allowance, Shard
 from pytest_ocap.sweeps.summary import as_data
 from pytest_ocap.sweeps.trial import Result, Trial
 from pytest_ocap.sweeps.workloads import WORKLOADS
+from pytest_ocap.verdict import Finding
 
 ONE = Subcluster("s1", "root1", Path("c1.bundle"), "file:///c1.bundle")
 TWO = Subcluster("s2", "root2", Path("c2.bundle"), "file:///c2.bundle")
@@ -148,6 +150,18 @@ def test_without_codes_no_failure_is_a_refusal() -> None:
 )
 def test_an_errno_alone_is_told_from_a_message(text: str, bare: bool) -> None:
     assert (oracles.BARE_ERRNO.fullmatch(text.strip()) is not None) is bare
+
+
+def test_a_client_that_had_to_be_ended_while_the_daemon_stood_still_is_not_asked_why_it_failed() -> None:
+    waited = Operation("probe", "c1", 0.0, 1.0, Outcome(False, "", 1.0, timed_out=True), Fate.UNKNOWN, ONE)
+    mute = replace(waited, outcome=Outcome(False, "", 1.0))
+    found = {}
+    for name, failed in (("waited", waited), ("mute", mute)):
+        examination = Examination(ORACLES)
+        examination.expect("client-ends", "failure-legible")
+        oracles._judge_clients(examination, LittleDriver(), ledger(failed), Strike(hang=True))
+        found[name] = [check.verdict for check in examination.conclude()[1]]
+    assert found == {"waited": [Finding.PASSED, Finding.PASSED], "mute": [Finding.PASSED, Finding.FAILED]}
 
 
 def test_files_that_an_unharmed_run_leaves_are_no_strangers_whatever_their_numbers(tmp_path: Path) -> None:

@@ -60,14 +60,29 @@ static int answers(double seconds) {
     return alive;
 }
 
-/* Give the pid of the process that holds the lock, or 0.  The lock is the truth, the text in the pid file names it. */
+/* Give the pid that the system knows for the holder of a lock, or 0: also of one that has not written its pid yet. */
+static pid_t locker(ino_t wanted) {
+    char line[256];
+    int pid = 0;
+    unsigned long inode;
+    FILE *locks = fopen("/proc/locks", "re");
+    while (locks != NULL && fgets(line, sizeof line, locks) != NULL)
+        if (sscanf(line, "%*d: FLOCK %*s %*s %d %*x:%*x:%lu", &pid, &inode) == 2 && inode == wanted) break;
+        else pid = 0;
+    if (locks != NULL) fclose(locks);
+    return pid > 0 ? pid : 0;
+}
+
+/* Give the pid of the process that holds the lock, or 0.  The lock is the truth; the system names its holder, and where
+ * it does not, the text in the pid file. */
 static pid_t holder(void) {
+    struct stat found;
     int lock = open(lock_path, O_RDONLY | O_CLOEXEC);
     if (lock < 0) return 0;
     int held = flock(lock, LOCK_SH | LOCK_NB) != 0;
+    int pid = held && fstat(lock, &found) == 0 ? locker(found.st_ino) : 0;
     close(lock);
-    int pid = 0;
-    FILE *file = held ? fopen(pid_path, "re") : NULL;
+    FILE *file = held && pid == 0 ? fopen(pid_path, "re") : NULL;
     if (file != NULL) {
         if (fscanf(file, "%d", &pid) != 1) pid = 0;
         fclose(file);
@@ -168,7 +183,8 @@ static int start(const char *home) {
     if (mkdir(home, 0700) != 0 && errno != EEXIST) return fail(6, "the home cannot be made:", home, errno);
     struct stat found;
     if (stat(home, &found) != 0 || !S_ISDIR(found.st_mode)) return fail(6, "the home is not a directory:", home, 0);
-    double deadline = now() + patience;
+    static double deadline = 0; /* one for all attempts */
+    if (deadline == 0) deadline = now() + patience;
     for (pid_t other; (other = holder()) != 0; nap()) {
         if (answers(deadline - now())) return printf("runs already (pid %d)\n", other) < 0;
         if (now() >= deadline) return hangs(other);
@@ -190,10 +206,14 @@ static int start(const char *home) {
     waitpid(child, NULL, 0);
     char text[8192] = "";
     struct pollfd ready = {.fd = told[0], .events = POLLIN};
-    if (poll(&ready, 1, (int)(patience * 1000)) == 0) return hangs(holder());
+    if (poll(&ready, 1, deadline > now() ? (int)((deadline - now()) * 1000) : 0) == 0) return hangs(holder());
     if (read(told[0], text, sizeof text - 1) <= 0)
         return fail(4, "the daemon died while it started; start it again. It had entered the phase", phase(), 0);
-    if (strcmp(text, "lost") == 0) return start(home);  /* another start took the lock first: its daemon is ours too */
+    if (strcmp(text, "lost") == 0) { /* another start took the lock first: its daemon is ours too */
+        if (now() >= deadline) return fail(5, "nobody knows who holds the home; look for it with fuser:", lock_path, 0);
+        nap();
+        return start(home);
+    }
     if (strcmp(text, "ready") != 0) return fail(4, "the daemon could not start:", text, 0);
     return printf("ready (pid %d)\n", holder()) < 0;
 }
