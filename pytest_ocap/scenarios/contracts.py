@@ -245,9 +245,13 @@ def check_nothing_left(
         crew: What :func:`processes.using` found before that: a worker that outlives its daemon need not have anything
             by which it could be recognised when its parent has gone.
     """
-    clock = Clock()
-    clock.wait_until(lambda: not _remaining(home, crew), SETTLE_SECONDS, every=0.02)
-    remaining = _remaining(home, crew)
+    remaining: list[psutil.Process] = []
+
+    def none_remains() -> bool:
+        remaining[:] = _remaining(home, crew)
+        return not remaining
+
+    Clock().wait_until(none_remains, SETTLE_SECONDS, every=0.02)
     left = [f"process: {processes.describe(process)}" for process in remaining]
     left += [f"lock: {path}" for path in locked_files(home)]
     path = driver.socket(home)
