@@ -62,9 +62,9 @@ def test_a_benchmark_that_there_is_not_is_named() -> None:
     assert "there is no benchmark 'strat'" in done.stderr
 
 
-def test_every_sample_that_a_row_names_belongs_to_one_benchmark_and_no_name_is_given_twice() -> None:
+def test_no_two_benchmarks_and_no_two_rows_have_one_name() -> None:
     names = [benchmark.name for benchmark in BENCHMARKS]
-    subjects = [row.subject for benchmark in BENCHMARKS for row in benchmark.rows]
+    rows = [(row.number, row.what) for benchmark in BENCHMARKS for row in benchmark.rows]
 
     assert len(set(names)) == len(names)
-    assert len(set(subjects)) == len(subjects)
+    assert len(set(rows)) == len(rows)

@@ -347,6 +347,17 @@ def test_an_unhandled_exception_of_a_running_daemon_is_a_fatal_and_ends_it(home:
     assert not os.path.exists(home.socket)
 
 
+def test_garbage_is_looked_for_once_a_daemon_is_ready(home: Home, sabotage: Saboteur, short_tmp: Path) -> None:
+    note = short_tmp / "note"
+    note_it = f"import gc; open({str(note)!r}, 'a').write(f'{{gc.isenabled()}} ')"
+    sabotage.before_import_of("kernel.engine", note_it)  # in the middle of its start
+    sabotage.before_import_of("kernel.daemon.methods", note_it)  # at the first request
+
+    assert ensure_daemon(home).state == "ready"
+
+    assert note.read_text() == "False True "
+
+
 def test_an_exception_that_ends_a_thread_is_a_fatal(home: Home, sabotage: Saboteur) -> None:
     sabotage.before_import_of(
         "kernel.daemon.methods",
