@@ -110,14 +110,17 @@ class SlowStart:
         self._outcome = self._start()
 
     def _slow_down(self) -> None:
-        until: float | None = None  # counted from the first process on: before that there is nothing to slow down
-        while self._client.is_alive() and not self._undone and (until is None or self._clock.now() < until):
+        slowed = 0.0  # while there was somebody to slow down: a start may have a helper first, and be long at it itself
+        while self._client.is_alive() and not self._undone and slowed < self._seconds:
             self._started.look()
             crew = self._started.living()
             if crew:
-                until = until or self._clock.now() + self._seconds
+                began = self._clock.now()
                 self._pause(crew)
-            self._clock.sleep(SLICE_SECONDS if crew else LOOK_SECONDS)
+                self._clock.sleep(SLICE_SECONDS)
+                slowed += self._clock.now() - began
+            else:
+                self._clock.sleep(LOOK_SECONDS)
 
     def _pause(self, crew: list[psutil.Process]) -> None:
         try:

@@ -15,6 +15,7 @@ import pytest
 from little_driver import LittleDriver
 
 from pytest_ocap import processes
+from pytest_ocap.clients import run_client
 from pytest_ocap.driver import Outcome
 from pytest_ocap.faults.daemons import DaemonDeath, KilledStop, OrphanedWorkers, daemon_of
 from pytest_ocap.faults.deep_home import DeepHome
@@ -96,6 +97,21 @@ def test_a_start_is_slow_and_gets_on(driver: LittleDriver, home: Path) -> None:
     assert fault.client().seconds > 0.3
     fault.undo()
     assert not any(processes.stopped(process) for process in processes.using(home))
+
+
+def test_only_the_time_counts_in_which_there_is_somebody_to_slow_down(driver: LittleDriver, home: Path) -> None:
+    driver.stop(home, timeout=5.0)
+
+    def start() -> Outcome:
+        run_client(("sh", "-c", "sleep 0.05; true"), home, timeout=20.0)  # a helper
+        time.sleep(0.4)  # then the client itself is long at it
+        return driver.start(home, timeout=20.0)
+
+    fault = SlowStart(home, start, 0.3)
+    fault.arrange()
+    assert fault.client().ok
+    assert fault.pauses >= 4, "those of the daemon, after one or two of the helper"
+    fault.undo()
 
 
 def test_a_start_that_is_over_at_once_is_not_slow(short_tmp: Path) -> None:
