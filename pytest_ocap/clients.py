@@ -30,6 +30,9 @@ BYSTANDERS: set[int] = set()
 ADOPTERS: dict[int, str] = {}
 """The processes that adopt what clients leave behind, each with its home: what descends from one is of that home."""
 
+UNTOLD: set[int] = set()
+"""The adopters that have not told yet who their client is: whom they have is that, and no daemon."""
+
 KILLED: dict[str, set[int]] = {}
 """For each home the orphans that an adopter saw die of SIGKILL, however shortly they lived."""
 

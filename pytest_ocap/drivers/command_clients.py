@@ -18,7 +18,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pytest_ocap.clients import ADOPTERS, KILLED, RUNNING
+from pytest_ocap.clients import ADOPTERS, KILLED, RUNNING, UNTOLD
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import Outcome
 from pytest_ocap.processes import TOKEN
@@ -81,11 +81,14 @@ class AdoptedClient:
             ]
             command = (sys.executable, "-I", "-S", *arguments)
             self._runner = os.posix_spawn(sys.executable, command, environment, file_actions=actions)
+            if self._is_client:
+                UNTOLD.add(self._runner)
             ADOPTERS[self._runner] = self._home
         while not self.pid and self._listen(None):
             pass
         if self._is_client:
             RUNNING.add(self.pid)
+            UNTOLD.discard(self._runner)
         self._control.sendall(b"!")
 
     @property

@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from pytest_ocap import processes
-from pytest_ocap.clients import ADOPTERS, KILLED, RUNNING
+from pytest_ocap.clients import ADOPTERS, KILLED, RUNNING, UNTOLD
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import PLAIN, Interrupt
 
@@ -49,7 +49,8 @@ class StartedProcesses:
         for pid in _pids() - self._known:
             try:
                 process = psutil.Process(pid)
-                if pid in RUNNING or process.ppid() == os.getpid():
+                parent = process.ppid()
+                if parent == os.getpid() or parent in UNTOLD or pid in RUNNING:
                     continue  # the client, or not (yet) somebody that we know
                 lineage = process.parents() if adopting else []
                 adopted = any(ADOPTERS.get(parent.pid) == self._home for parent in lineage)

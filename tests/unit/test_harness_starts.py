@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from pytest_ocap.clients import ADOPTERS
+from pytest_ocap.drivers.command_clients import AdoptedClient
 from pytest_ocap.faults.starts import StartedProcesses
 
 if TYPE_CHECKING:
@@ -51,3 +54,25 @@ def test_a_stranger_is_looked_at_once_and_whom_an_adopter_has_is_found(
         monkeypatch.setattr(psutil.Process, "parents", looking)
         started.look()
         assert strange not in looked
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
+def test_the_client_of_a_start_is_not_found_from_its_first_moment_on(short_tmp: Path) -> None:
+    started, over = StartedProcesses(short_tmp / "h"), threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            started.look()
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    clients = set()
+    try:
+        for _ in range(8):
+            with AdoptedClient(["true"], short_tmp / "h", env=os.environ, cwd=short_tmp) as client:
+                assert client.wait(20.0)
+                clients.add(client.pid)
+    finally:
+        over.set()
+        looking.join()
+    assert clients & started.seen.keys() == set()
