@@ -48,14 +48,20 @@ def render(data: Mapping[str, Any], suffix: str) -> str:
 
 
 def _message(data: Mapping[str, Any]) -> str:
-    counts = summary.counted(data)
-    red = sum(counts[where] for where in summary.RED)
-    if red:
-        return f"{red} of {len(data['scenarios'])} failed"
+    counts, swept = summary.counted(data), summary.sweeps(data)
+    red, red_sweeps = sum(counts[where] for where in summary.RED), sum(sweep["red"] for sweep in swept)
+    if red or red_sweeps:
+        said = [f"{red} of {len(data['scenarios'])} failed"] if red else []
+        said += [f"{red_sweeps} of {len(swept)} sweep{'' if len(swept) == 1 else 's'} failed"] if red_sweeps else []
+        return ", ".join(said)
     if summary.outcome(data) != "passed":
         return "nothing measured"
     known = counts[summary.DECLARED] + counts[summary.NEW]
-    return f"{counts[summary.PASSED]} passed" + (f", {known} known failure{'' if known == 1 else 's'}" if known else "")
+    survived = sum(sweep["passed"] for sweep in swept)
+    said = [f"{counts[summary.PASSED]} passed"] if data["scenarios"] else []
+    said += [f"{known} known failure{'' if known == 1 else 's'}"] if known else []
+    said += [f"{survived} fault{'' if survived == 1 else 's'} survived"] if survived else []
+    return ", ".join(said)
 
 
 def _svg(label: str, message: str, colour: str) -> str:

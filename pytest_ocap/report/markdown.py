@@ -1,4 +1,4 @@
-"""The verdict in Markdown, for a pull request: one paragraph, and the failures, a few of them.
+"""The verdict in Markdown, for a pull request: one paragraph, a few of the failures, and a sentence on each sweep.
 
 Invariant: what daemons and tests wrote cannot become markup, and the text stays short whatever the run was like.
 """
@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_ocap.report import summary
+from pytest_ocap.report.sweeps import counts_line
 from pytest_ocap.report.visible import visible
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ MOST = 10
 
 LONGEST = 160
 """How many characters of a check's detail are shown."""
+
+MOST_CAUSES = 3
+"""How many causes of a sweep's failures are listed."""
 
 MARKS = {"passed": "✅", "failed": "❌", "nothing measured": "⚪"}
 
@@ -33,7 +37,29 @@ def render(data: Mapping[str, Any], _suffix: str = ".md") -> str:
         lines += [_item(scenario) for scenario in failing[:MOST]]
         if len(failing) > MOST:
             lines.append(f"- … and {len(failing) - MOST} more")
+    swept = sorted(summary.sweeps(data), key=lambda sweep: not sweep["red"])
+    if swept:
+        lines.append("")
+        lines += [line for sweep in swept for line in _sweep(sweep)]
     return "\n".join(lines) + "\n"
+
+
+def _sweep(sweep: Mapping[str, Any]) -> list[str]:
+    lines = [f"- Sweep of {code(sweep['workload'])}: {sweep['verdict']}. {escaped(counts_line(sweep))}."]
+    for group in sweep["failures"][:MOST_CAUSES]:
+        number = len(group["cases"])
+        said = (
+            f"  - {code(group['check'])} in {number} case{'' if number == 1 else 's'}, first {code(group['cases'][0])}"
+        )
+        lines.append(said + (f": {code(_short(group['message']))}" if group["message"] else ""))
+    if len(sweep["failures"]) > MOST_CAUSES:
+        lines.append(f"  - … and {len(sweep['failures']) - MOST_CAUSES} more causes")
+    return lines
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def _item(scenario: Mapping[str, Any]) -> str:
@@ -45,9 +71,7 @@ def _item(scenario: Mapping[str, Any]) -> str:
     if not broken:
         return said
     first, *others = sorted(broken, key=lambda check: check["verdict"] != where)
-    detail = " ".join(first["detail"].split())
-    if len(detail) > LONGEST:
-        detail = detail[: LONGEST - 1] + "…"
+    detail = _short(first["detail"])
     said += f": {code(first['id'])}" + (f": {code(detail)}" if detail else "")
     return said + (f" (and {len(others)} more)" if others else "")
 

@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_ocap.report import sweeps
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -51,7 +53,10 @@ def completed(data: Mapping[str, Any]) -> dict[str, Any]:
         KeyError, TypeError, AttributeError: It lacks one that every report has, or is of another form.
     """
     _ = data["driver"]["name"], data["driver"]["version"]
-    return _filled(data, _REPORT) | {"scenarios": [_completed_scenario(scenario) for scenario in data["scenarios"]]}
+    whole = _filled(data, _REPORT) | {"scenarios": [_completed_scenario(scenario) for scenario in data["scenarios"]]}
+    if "sweeps" in data:
+        whole["sweeps"] = [sweeps.completed(sweep) for sweep in data["sweeps"]]
+    return whole
 
 
 def _completed_scenario(scenario: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +82,7 @@ def _filled(data: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, A
 
 
 def merged(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Make one report of those that parts of a run wrote.
+    """Make one report of those that parts of a run wrote; of a sweep's shards, one sweep.
 
     Args:
         reports: Each by the name of its file, for messages.
@@ -103,6 +108,8 @@ def merged(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             for key, number in report.get("summary", {}).items():
                 totals[key] = totals.get(key, 0) + number
         whole["summary"] = totals
+    if any("sweeps" in report for report in reports.values()):
+        whole["sweeps"] = sweeps.joined(sweep for report in reports.values() for sweep in report.get("sweeps", ()))
     return {**whole, "scenarios": sorted(scenarios, key=lambda scenario: str(scenario["id"]))}
 
 

@@ -65,7 +65,8 @@ def outcome(data: Mapping[str, Any]) -> str:
     swept = sweeps(data)
     if any(counts[red] for red in RED) or any(sweep["red"] for sweep in swept):
         return "failed"
-    return "passed" if counts.keys() - {UNSUPPORTED} or swept else "nothing measured"
+    measured = counts.keys() - {UNSUPPORTED} or any(sweep["fired"] for sweep in swept)
+    return "passed" if measured else "nothing measured"
 
 
 def sweeps(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -105,12 +106,19 @@ def _swept(data: Mapping[str, Any], name: str) -> str:
     found = sweeps(data)
     if not found:
         return ""
-    fired, failed = (sum(sweep[key] for sweep in found) for key in ("fired", "failed"))
-    left = sum(sweep["left"] for sweep in found)
+    fired, failed, broken, left = (
+        sum(sweep[key] for sweep in found) for key in ("fired", "failed", "harness_broken", "left")
+    )
+    missed = sum(len(sweep["not_reached"]) for sweep in found)
     text = (
         f" {name} was swept: {fired} fault{'' if fired == 1 else 's'} struck, and it failed {failed or 'none'} of them"
     )
-    return text + (f"; {left} were left untried." if left else ".")
+    if not fired:
+        text = f" {name} was swept, and no fault struck: nothing was measured"
+    told = [f"the harness broke in {broken}"] if broken else []
+    told += [f"{missed} {'was' if missed == 1 else 'were'} not reached"] if missed else []
+    told += [f"{left} {'was' if left == 1 else 'were'} left untried"] if left else []
+    return "; ".join([text, *told]) + "."
 
 
 def _scenarios(number: int) -> str:

@@ -62,7 +62,12 @@ class Face:
         """Let what a shard found travel with the report of its test."""
         report = yield
         if report.when == "call" and shard_key in item.stash:
-            setattr(report, CARRIED, item.stash[shard_key].to_json())
+            from pytest_ocap.sweeps.summary import properties
+
+            shard = item.stash[shard_key]
+            setattr(report, CARRIED, shard.to_json())
+            shown = properties(shard, self.wishes.shards)
+            item.user_properties[:] = [*(pair for pair in item.user_properties if pair[0] not in dict(shown)), *shown]
             del item.stash[shard_key]
         return report
 
@@ -159,7 +164,7 @@ class Reporter:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what came of the sweep."""
-        from pytest_ocap.sweeps import summary
+        from pytest_ocap.report.sweeps import lines
 
         found = self.data()
         if not found:
@@ -167,7 +172,7 @@ class Reporter:
         terminalreporter.section("ocap sweeps")
         for data in found:
             red = data["red"]
-            first, *rest = summary.lines(data)
+            first, *rest = lines(data)
             terminalreporter.write_line(first, red=red, green=not red)
             for line in rest:
                 terminalreporter.write_line(line)

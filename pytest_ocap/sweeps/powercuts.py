@@ -110,12 +110,15 @@ class PowerCuts:
         self._recorded[workload] = Recorded(ledger, (earliest, latest), states, by_case)
         return cases
 
+    def searched(self, workload: str) -> str:
+        """Say how far the search for states went; nothing where there was none."""
+        recorded = self._recorded.get(workload)
+        return "" if recorded is None else recorded.states.words()
+
     def notes(self, workload: str) -> list[str]:
-        """Say how far the search for states went, and what the recording could not say."""
-        if workload not in self._recorded:
-            return []
-        states = self._recorded[workload].states
-        return [states.words(), *states.notes]
+        """Say what the recording could not say."""
+        recorded = self._recorded.get(workload)
+        return [] if recorded is None else recorded.states.notes
 
     @contextlib.contextmanager
     def arranged(self, case: Case) -> Iterator[Ledger]:

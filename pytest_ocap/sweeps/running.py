@@ -7,13 +7,14 @@ tried is counted and said, whatever the reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ocap.clock import Clock
 from pytest_ocap.sweeps import failures
 from pytest_ocap.sweeps.cases import most_telling_first, shard_of
+from pytest_ocap.sweeps.course import Place, Step, as_steps, places_of
 from pytest_ocap.sweeps.trial import Result, Trial, Trials
 from pytest_ocap.sweeps.workloads import WORKLOADS
 
@@ -46,6 +47,9 @@ class Shard:
         left: The cases that were not tried, since the time was up.
         floor: The seconds of one unharmed run with all its judging, beside which the rate is seen.
         seconds: How long the trials of this run took.
+        places: Where the points lie that fell to it.
+        steps: What went on meanwhile in the recording to which their moments belong.
+        searched: Which states of the disk were looked for after power cuts, and how far, in words.
     """
 
     workload: str
@@ -61,18 +65,27 @@ class Shard:
     left: int
     floor: float
     seconds: float
+    places: tuple[Place, ...] = ()
+    steps: tuple[Step, ...] = ()
+    searched: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Give it as JSON data."""
         data = {each.name: getattr(self, each.name) for each in fields(self)}
-        lists = {"kinds": list(self.kinds), "notes": list(self.notes)}
+        lists = {"kinds": list(self.kinds), "notes": list(self.notes), "steps": as_steps(self.steps)}
+        lists["places"] = [asdict(place) for place in self.places]
         return {**data, **lists, "trials": [trial.to_json() for trial in self.trials]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Shard:
         """Rebuild what :meth:`to_json` gave."""
         trials = tuple(Trial.from_json(entry) for entry in data["trials"])
-        return cls(**{**data, "kinds": tuple(data["kinds"]), "notes": tuple(data["notes"]), "trials": trials})
+        course = {
+            "places": tuple(Place.from_json(entry) for entry in data["places"]),
+            "steps": tuple(Step.from_json(entry) for entry in data["steps"]),
+        }
+        more = {"kinds": tuple(data["kinds"]), "notes": tuple(data["notes"]), "trials": trials}
+        return cls(**{**data, **more, **course})
 
     @property
     def red(self) -> tuple[Trial, ...]:
@@ -210,6 +223,9 @@ class Sweeper:
             len(fresh) - len(tried),
             plan.floor,
             self._clock.now() - began,
+            places_of(cases),
+            self._trials.steps[name],
+            self._trials.searched(workload),
         )
 
     def _plan(self, workload: Workload) -> Plan:

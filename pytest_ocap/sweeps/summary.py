@@ -1,14 +1,17 @@
-"""What a whole sweep comes to: counts, the bound in words, groups of failures.
+"""What a whole sweep comes to, as data of the report: counts, places of its points, groups of failures.
 
-Invariant: everything is made from shards, in whatever order and from whatever processes they came; every form of the
-report says it in these words.
+Invariant: everything is made from shards, in whatever order and from whatever processes they came.  What follows from
+the counts, and all words, are the report's (:mod:`pytest_ocap.report.sweeps`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from pytest_ocap.report.sweeps import MOST_NAMED, brought_onto, settled
+from pytest_ocap.sweeps.course import as_steps
 from pytest_ocap.sweeps.failures import grouped
 from pytest_ocap.sweeps.trial import Result
 from pytest_ocap.sweeps.workloads import WORKLOADS
@@ -19,9 +22,6 @@ if TYPE_CHECKING:
     from pytest_ocap.sweeps.options import Wishes
     from pytest_ocap.sweeps.running import Shard
     from pytest_ocap.sweeps.trial import Trial
-
-MOST_NAMED = 20
-"""How many points that were not reached are named in the terminal."""
 
 
 def as_data(shards: Iterable[Shard], wishes: Wishes) -> list[dict[str, Any]]:
@@ -39,13 +39,16 @@ def _workload(name: str, shards: Sequence[Shard], wishes: Wishes) -> dict[str, A
     seconds = sum(shard.seconds for shard in shards)
     tried = len(trials) - sum(shard.taken_over for shard in shards)
     offered = {kind for shard in shards for kind in shard.kinds}
+    steps = next((as_steps(shard.steps) for shard in shards if shard.steps), [])
+    places = [place for shard in shards for place in _places(shard, steps)]
+    moments = {place["point"]: place["at"] for place in reversed(places)}
     data: dict[str, Any] = {
         "workload": name,
         "does": WORKLOADS[name].does,
         "means": ", ".join(dict.fromkeys(shard.means for shard in shards)),
         "kinds": [kind for kind in wishes.kinds if kind in offered],
         "not_offered": [kind for kind in wishes.kinds if kind not in offered],
-        "points": sum(shard.points for shard in shards),
+        "points_are": ", ".join(dict.fromkeys(shard.points_are for shard in shards)),
         "cases": sum(shard.cases for shard in shards),
         "tried": len(trials),
         "taken_over": len(trials) - tried,
@@ -59,27 +62,20 @@ def _workload(name: str, shards: Sequence[Shard], wishes: Wishes) -> dict[str, A
         "recovery_entered": sum(bool(trial.entered) for trial in trials),
         "audits": dict(sorted(Counter(trial.audit for trial in trials if trial.audit).items())),
         "seconds": round(seconds, 3),
-        "rate": round(tried / seconds, 3) if seconds and tried else None,
         "floor": round(sum(shard.floor for shard in shards) / len(shards), 3),
-        "shards": {"run": len(shards), "of": wishes.shards},
+        "shards": {
+            "run": len(shards),
+            "of": wishes.shards,
+            "numbers": [shard.number for shard in shards],
+        },
+        "searched": list(dict.fromkeys(shard.searched for shard in shards if shard.searched)),
         "notes": list(dict.fromkeys(note for shard in shards for note in shard.notes)),
         "failures": [_group(check, message, members) for (check, message), members in _red(trials)],
-        "trials": [_brief(trial) for trial in trials],
+        "trials": [_brief(trial, moments) for trial in trials],
+        "places": places,
+        "steps": steps,
     }
-    data["verdict"] = _verdict(data)
-    # A few shards alone may have no case at all; a sweep as a whole, or one with cases, has to have measured something.
-    measurable = data["cases"] or data["shards"]["run"] == data["shards"]["of"]
-    data["red"] = data["verdict"] != "passed" and bool(data["failed"] or data["harness_broken"] or measurable)
-    data["bound"] = bound(data, shards[0].points_are)
-    return data
-
-
-def _verdict(data: Mapping[str, Any]) -> str:
-    if data["failed"]:
-        return "failed"
-    if data["harness_broken"]:
-        return "harness-broken"
-    return "passed" if data["fired"] else "not-measured"
+    return settled(data)
 
 
 def _red(trials: Sequence[Trial]) -> list[tuple[tuple[str, str], list[Trial]]]:
@@ -98,64 +94,29 @@ def _group(check: str, message: str, members: Sequence[Trial]) -> dict[str, Any]
     }
 
 
-def _brief(trial: Trial) -> dict[str, Any]:
+def _places(shard: Shard, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the points of a shard, on the time line of the whole sweep."""
+    own = as_steps(shard.steps)
+    return [{**asdict(place), "at": brought_onto(steps, own, place.at)} for place in shard.places]
+
+
+def _brief(trial: Trial, moments: Mapping[str, float | None]) -> dict[str, Any]:
     case = trial.case
-    brief = {"point": case.point, "fault": case.fault, "kind": case.kind, "path": case.path, "at": case.at}
+    at = moments.get(case.point, case.at)
+    brief = {"point": case.point, "fault": case.fault, "kind": case.kind, "path": case.path, "at": at}
     return {**brief, "result": str(trial.result), "seconds": round(trial.seconds, 3)}
 
 
-def bound(data: Mapping[str, Any], points_are: str) -> str:
-    """Say in words how far the sweep went, and how far it did not."""
-    text = (
-        f"{', '.join(data['kinds']) or 'nothing'} at {data['points']} points of the workload {data['workload']!r} "
-        f"({data['does']}); points are {points_are}; one fault in a run"
-    )
-    if data["left"]:
-        text += f"; {data['left']} of {data['cases']} cases were left, since the time was up"
-    if data["shards"]["run"] < data["shards"]["of"]:
-        text += f"; {data['shards']['run']} of {data['shards']['of']} shards were run"
-    if data["not_offered"]:
-        text += f"; {', '.join(data['not_offered'])}: no point at which the means {data['means']} can make that happen"
-    return text
-
-
-def lines(data: Mapping[str, Any]) -> list[str]:
-    """Say of one workload's sweep what came of it, line by line."""
-    found = [
-        f"{data['workload']}: {data['points']} points, {data['cases']} cases, {data['fired']} fired: "
-        f"{data['passed']} passed, {data['failed']} failed"
-        + (f", {data['harness_broken']} broke the harness" if data["harness_broken"] else "")
-        + (f", {len(data['not_reached'])} not reached" if data["not_reached"] else "")
-        + (f", {data['left']} left" if data["left"] else "")
-        + (f"; {data['taken_over']} known from before" if data["taken_over"] else "")
-        + (f"; {data['states']} disk states" if data["states"] else ""),
-        f"  bound: {data['bound']}",
+def properties(shard: Shard, shards: int) -> list[tuple[str, str]]:
+    """Give what a JUnit file says of a shard's test."""
+    counts = Counter(trial.result for trial in shard.trials)
+    found = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
+    return [
+        ("ocap_sweep", f"{shard.workload}, shard {shard.number + 1} of {shards}"),
+        ("ocap_sweep_cases", f"{shard.cases} at {shard.points} points"),
+        ("ocap_sweep_found", found or "nothing was tried"),
+        ("ocap_sweep_left", str(shard.left)),
     ]
-    if data["rate"]:
-        found.append(
-            f"  {data['rate']:.2f} runs a second on each core; an unharmed run with its judging takes "
-            f"{data['floor']:.2f} s"
-        )
-    if data["audits"]:
-        counts = ", ".join(f"{count} {word}" for word, count in data["audits"].items())
-        found.append(f"  the daemon's own check of its home: {counts}")
-    if data["fired"] and not data["recovery_entered"]:
-        found.append("  recovery was never entered: no start found anything that a clean stop does not leave")
-    if not data["fired"]:
-        found.append("  nothing was measured: no fault struck")
-    names = data["not_reached"]
-    found += [f"  not reached: {name}" for name in names[:MOST_NAMED]]
-    if len(names) > MOST_NAMED:
-        found.append(f"  not reached: … and {len(names) - MOST_NAMED} more, which the JSON report names")
-    found += [f"  note: {note}" for note in data["notes"]]
-    for group in data["failures"]:
-        found.append(f"  FAILED {group['check']} ({len(group['cases'])}): {group['message']}")
-        found.append(f"    first: {group['cases'][0]}")
-        if group["least"]:
-            found.append(f"    one fault is enough: {group['least']}")
-        if group["directory"]:
-            found.append(f"    replay: sh {group['directory']}/replay.sh")
-    return found
 
 
 def explain(shard: Shard) -> str:

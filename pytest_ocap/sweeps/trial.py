@@ -17,9 +17,11 @@ from pytest_ocap.homes import copy_tree
 from pytest_ocap.journal import Journal
 from pytest_ocap.persisted import ANSWER_SECONDS
 from pytest_ocap.recording import recorded
+from pytest_ocap.report.sweeps import brought_onto
 from pytest_ocap.scenarios.crashed_init import PATIENCE_SECONDS
 from pytest_ocap.sweeps.cases import Case
 from pytest_ocap.sweeps.copies import FAULTED
+from pytest_ocap.sweeps.course import as_steps, steps_of
 from pytest_ocap.sweeps.moments import Unharmed
 from pytest_ocap.sweeps.oracles import (
     ORACLES,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from pytest_ocap.homes import Homes
     from pytest_ocap.persisted import Templates
     from pytest_ocap.sweeps.cases import Armed, Injector
+    from pytest_ocap.sweeps.course import Step
     from pytest_ocap.sweeps.ledger import Ledger
     from pytest_ocap.sweeps.powercuts import PowerCuts
     from pytest_ocap.sweeps.workloads import Workload
@@ -144,6 +147,9 @@ class Trials:
         templates: Where persisted stores come from.
         injector: Finds points and injects faults.
         cuts: Cuts the power; None where nothing can be recorded.
+
+    Attributes:
+        steps: For each workload whose cases were asked for, what its clients asked for, and the phases of its starts.
     """
 
     def __init__(
@@ -160,6 +166,7 @@ class Trials:
         self._homes = homes
         self._templates = templates
         self._normal: dict[str, Normal] = {}
+        self.steps: dict[str, tuple[Step, ...]] = {}
 
     def unharmed(self, workload: Workload) -> float:
         """Run a workload without any fault, judge it as if there had been one, and learn from it what is normal.
@@ -196,6 +203,10 @@ class Trials:
         cuts = () if self.cuts is None else self.cuts.notes(workload.name)
         return (*self.injector.notes, *cuts)
 
+    def searched(self, workload: Workload) -> str:
+        """Say which states of the disk were looked for after power cuts, and how far; nothing where none were."""
+        return "" if self.cuts is None else self.cuts.searched(workload.name)
+
     def close(self) -> None:
         """End what was started for the sake of injecting."""
         if self.cuts is not None:
@@ -210,11 +221,14 @@ class Trials:
         """
 
         def run(ledger: Ledger, armed: Armed) -> None:
-            stopped = workload.run(self.driver, ledger, armed.start)
+            journal = Journal(self.driver, ledger.store.home)
+            stopped = workload.run(recorded(self.driver, journal), ledger, armed.start)
             if stopped is not None:
                 raise HarnessBrokenError(f"{workload.name} stopped while it was merely recorded: {stopped}")
+            courses.append(steps_of(journal))
 
         found: list[Case] = []
+        courses: list[tuple[Step, ...]] = []
         if set(kinds) - {POWERLOSS}:
             with workload.prepared(self.driver, self._homes, self._templates) as ledger:
                 home = ledger.store.home
@@ -222,7 +236,10 @@ class Trials:
                 found += [case for case in made if case.sweep in kinds]
         if POWERLOSS in kinds and self.cuts is not None:
             prepared = workload.prepared(self.driver, self._homes, self._templates)
-            found += self.cuts.record(workload.name, prepared, run)
+            cut = self.cuts.record(workload.name, prepared, run)
+            first, own = as_steps(courses[0]), as_steps(courses[-1])
+            found += [replace(case, at=brought_onto(first, own, case.at)) for case in cut]
+        self.steps[workload.name] = courses[0] if courses else ()
         return found
 
     def attempt(self, workload: Workload, case: Case, keep: Callable[[Scene], str | None] = lambda _: None) -> Trial:

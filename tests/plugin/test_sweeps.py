@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
@@ -115,6 +116,10 @@ def test_an_acknowledgement_before_the_commit_is_caught_kept_and_replayed(
     words = ("--ocap-sweep", "kill", "--ocap-point", f"{AT_A_COMMIT}=kill")
     result, (found,) = sweep(*SWEEPS, *words)
     result.assert_outcomes(failed=1)
+    (place,) = found["places"]
+    assert (place["point"], place["worst"], place["within"]) == (AT_A_COMMIT, "failed", ["probe"])
+    steps = [step["what"] for step in found["steps"] if step["lane"] == "client"]
+    assert steps == ["start", "launch", "probe", "launch", "probe", "probe", "stop"]
     (group,) = found["failures"]
     assert (group["check"], group["cases"], group["again"]) == ("state-kept", [f"{AT_A_COMMIT}=kill"], 1)
     assert group["message"] == "s# answered #, and should have answered #"
@@ -134,6 +139,21 @@ def test_an_acknowledgement_before_the_commit_is_caught_kept_and_replayed(
     project.environment(LITTLE_DEFECT="")
     mended = subprocess.run(["/bin/sh", folder / "replay.sh"], cwd="/", capture_output=True, text=True, check=False)
     assert mended.returncode == pytest.ExitCode.OK, mended.stdout + mended.stderr
+
+
+def test_every_form_of_the_report_says_what_was_swept(sweep: Callable[..., Any], project: Project) -> None:
+    forms = ("--ocap-html", "r.html", "--ocap-markdown", "r.md", "--ocap-badge", "r.json", "--junitxml", "r.xml")
+    _, (found,) = sweep(*PHASES, "--ocap-sweep", "kill", "--ocap-sweep-shards", "2", *forms)
+    said = "4 points, 4 cases, 4 fired: 4 passed, 0 failed"
+    assert {place["worst"] for place in found["places"]} == {"passed"}
+    page, markdown, badge, junit = ((project.pytester.path / name).read_text() for name in forms[1::2])
+    assert said in page
+    assert page.count('<use href="#shape-passed" x=') == 4
+    assert markdown.splitlines()[2] == f"- Sweep of `start`: passed. {said}."
+    assert json.loads(badge)["message"] == "4 faults survived"
+    properties = {(entry.get("name"), entry.get("value")) for entry in ET.fromstring(junit).iter("property")}
+    assert {("ocap_sweep", f"start, shard {number} of 2") for number in (1, 2)} < properties
+    assert ("ocap_sweep_left", "0") in properties
 
 
 def test_a_pid_file_that_nobody_clears_away_is_caught_at_each_point_and_grouped_as_one_cause(
@@ -171,7 +191,7 @@ def test_a_sweep_runs_over_gateways_to_separate_environments(sweep: Callable[...
     words = ("--ocap-sweep", "kill", "--ocap-sweep-shards", "4", "-v", *gateways, "--dist", "load")
     result, (found,) = sweep(*PHASES, *words)
     result.assert_outcomes(passed=4)
-    assert (found["fired"], found["shards"]) == (4, {"run": 4, "of": 4})
+    assert (found["fired"], found["shards"]) == (4, {"run": 4, "of": 4, "numbers": [0, 1, 2, 3]})
     text = result.stdout.str()
     assert "[gw0]" in text, "both took part"
     assert "[gw1]" in text
@@ -188,7 +208,7 @@ def test_a_sweep_of_which_a_part_was_run_goes_on_there_and_one_that_was_finished
 ) -> None:
     words = (*PHASES, "--ocap-sweep", "kill", "--ocap-sweep-shards", "2")
     _, (part,) = sweep(*words, "-k", "1of2")
-    assert part["shards"] == {"run": 1, "of": 2}
+    assert part["shards"] == {"run": 1, "of": 2, "numbers": [0]}
     assert 0 < part["tried"] == part["cases"] < 4
     assert "1 of 2 shards were run" in part["bound"]
     _, (whole,) = sweep(*words)

@@ -268,7 +268,7 @@ def shard(*trials: Trial, left: int = 0) -> Shard:
 
 
 def test_a_sweep_in_which_no_fault_struck_is_red_and_one_without_recovery_says_so(wishes: object) -> None:
-    from pytest_ocap.sweeps.summary import lines
+    from pytest_ocap.report.sweeps import lines
 
     (nothing,) = as_data([shard(trial(Result.NOT_REACHED))], wishes)  # type: ignore[arg-type]
     assert (nothing["verdict"], nothing["red"]) == ("not-measured", True)
