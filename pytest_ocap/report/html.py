@@ -1,8 +1,9 @@
 """The report as one page of HTML that needs nothing else: no network, no other file, no script to be read.
 
 Invariant: the page says what the JSON report says, every scenario, check, detail and piece of evidence, and holds that
-report itself for machines.  Whatever daemons wrote is text: it is escaped as a rule of the template's environment, what
-cannot be seen is made visible, and the page's content security policy admits its own style and script and nothing else.
+report itself for machines; cases of sweeps that passed are counted by point, and not listed, in both.  Whatever daemons
+wrote is text: it is escaped as a rule of the template's environment, what cannot be seen is made visible, and the
+page's content security policy admits its own style and script and nothing else.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +19,16 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
+from pytest_ocap.report import picture as pictures
 from pytest_ocap.report import summary
 from pytest_ocap.report.chart import LASTING, Chart, draw
 from pytest_ocap.report.stored import completed
+from pytest_ocap.report.sweeps import PASSED, RESULTS, counts_line, remarks
 from pytest_ocap.report.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections import Counter
+    from collections.abc import Mapping, Sequence
 
 PAGE = Path(__file__).with_name("page")
 
@@ -75,15 +80,58 @@ class Family:
     checks: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """The sweep of one workload, as the page shows it."""
+
+    number: int
+    data: Mapping[str, Any]
+    is_open: bool
+
+    @property
+    def anchor(self) -> str:
+        """The fragment under which the page has it."""
+        return f"sweep-{self.number}"
+
+    @property
+    def counts(self) -> str:
+        """What was tried and what came of it, in a line."""
+        return counts_line(self.data)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What else there is to say of the whole."""
+        return remarks(self.data)
+
+    @property
+    def picture(self) -> pictures.Picture | None:
+        """Its points along the time line."""
+        return pictures.draw(self.data)
+
+    @property
+    def table(self) -> pictures.Table:
+        """Its cases by call and fault."""
+        return pictures.by_call_and_fault(self.data)
+
+    @property
+    def lost(self) -> dict[str, Counter[str]]:
+        """Its states of the disk by what was lost."""
+        return pictures.lost_by_power_cuts(self.data)
+
+    @property
+    def troubles(self) -> list[pictures.Trouble]:
+        """The points at which something did not pass."""
+        return pictures.troubles(self.data)
+
+
 def render(data: Mapping[str, Any], _suffix: str = ".html") -> str:
     """Give the page."""
     report = completed(data)
     runs = [_run(number, scenario) for number, scenario in enumerate(report["scenarios"], 1)]
     counts = summary.counted(report)
-    style, script = (
-        (PAGE / "page.css").read_text(encoding="utf-8"),
-        (PAGE / "page.js").read_text(encoding="utf-8"),
-    )
+    swept = summary.sweeps(report)
+    parts = ("page", "sweeps") if swept else ("page",)
+    style, script = (_texts(parts, suffix) for suffix in (".css", ".js"))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGE),
         autoescape=True,
@@ -93,10 +141,15 @@ def render(data: Mapping[str, Any], _suffix: str = ".html") -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters |= {"shell": shlex.quote, "worst": _worst, "ordered": _ordered}
     return environment.get_template("page.html").render(
         report=report,
         runs=sorted(runs, key=lambda run: list(summary.STANDINGS).index(run.standing)),
         families=_families(runs),
+        sweeps=_sweeps(swept),
+        worsts=pictures.WORSTS,
+        causes=pictures.CAUSES,
+        replay=pictures.replay,
         outcome=summary.outcome(report),
         sentence=summary.sentence(report),
         subject=summary.subject(report),
@@ -127,16 +180,43 @@ def _families(runs: list[Run]) -> list[Family]:
     return list(families.values())
 
 
+def _sweeps(swept: Sequence[Mapping[str, Any]]) -> list[Sweep]:
+    """Give the sweeps, those that fail the run first; the first of them is open, and a lone one."""
+    ordered = sorted(swept, key=lambda sweep: not sweep["red"])
+    return [
+        Sweep(number, sweep, number == 1 and (sweep["red"] or len(ordered) == 1))
+        for number, sweep in enumerate(ordered, 1)
+    ]
+
+
+def _worst(counts: Counter[str]) -> str:
+    return next(result for result in RESULTS if counts[result])
+
+
+def _ordered(counts: Counter[str]) -> dict[str, int]:
+    return {result: counts[result] for result in RESULTS if counts[result]}
+
+
+def _texts(parts: Sequence[str], suffix: str) -> str:
+    return "".join((PAGE / f"{part}{suffix}").read_text(encoding="utf-8") for part in parts)
+
+
 def _shown(value: object) -> object:
     return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _embedded(data: Mapping[str, Any]) -> Markup:
     """Give the report as JSON in which nothing can end the element that it stands in."""
+    if "sweeps" in data:
+        data = {**data, "sweeps": [_without_passed(sweep) for sweep in data["sweeps"]]}
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return Markup(text)
+
+
+def _without_passed(sweep: Mapping[str, Any]) -> dict[str, Any]:
+    return {**sweep, "trials": [trial for trial in sweep["trials"] if trial["result"] != PASSED]}
 
 
 def _hash(text: str) -> str:
