@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_ocap.report.sweeps import settled
 
-STEPS = [
+STEPS: list[dict[str, Any]] = [
     {"lane": "client", "what": "start", "at": 0.0, "until": 0.4},
     {"lane": "phase", "what": "store", "at": 0.1, "until": 0.2},
     {"lane": "phase", "what": "listen", "at": 0.2, "until": 0.3},

@@ -283,7 +283,7 @@ def test_a_sweep_in_which_no_fault_struck_is_red_and_one_without_recovery_says_s
 
 
 def test_an_audit_that_could_not_be_made_is_counted_and_held_against_nobody(wishes: object) -> None:
-    from pytest_ocap.sweeps.summary import lines
+    from pytest_ocap.report.sweeps import lines
 
     trials = (trial(audit="sound"), trial(audit="not-made", case=case(2)), trial(case=case(3)))
     (data,) = as_data([shard(*trials)], wishes)  # type: ignore[arg-type]
