@@ -51,7 +51,7 @@ def completed(sweep: Mapping[str, Any]) -> dict[str, Any]:
             place = found.setdefault(trial["point"], {key: trial[key] for key in ("point", "kind", "path", "at")})
             place["cases"] = place.get("cases", 0) + 1
         data["places"] = located({**data, "places": list(found.values())})
-    return data
+    return data | {"failures": [{"requires": "", "detail": "", **group} for group in data["failures"]]}
 
 
 def _verdict(data: Mapping[str, Any]) -> str:

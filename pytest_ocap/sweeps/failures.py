@@ -88,6 +88,11 @@ def grouped(trials: Iterable[Trial]) -> list[tuple[tuple[str, str], list[Trial]]
     return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
 
 
+def requirement(check: str) -> str:
+    """Say in words what an oracle requires; nothing for what is none."""
+    return ORACLES.get(check, "")
+
+
 def _data(scene: Scene, driver: KernelDriver) -> dict[str, object]:
     return {
         "driver": {"name": driver.name, "version": driver.version},
@@ -123,7 +128,7 @@ def _account(scene: Scene, driver: KernelDriver, workload: Workload, folder: Pat
 
 
 def _check(check: Check) -> str:
-    return f"**{check.id}**: {ORACLES.get(check.id, '')}.\n\n{_block(check.detail)}"
+    return f"**{check.id}**: {requirement(check.id)}.\n\n{_block(check.detail)}"
 
 
 def _block(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ocap.report.sweeps import MOST_NAMED, brought_onto, settled
 from pytest_ocap.sweeps.course import as_steps
-from pytest_ocap.sweeps.failures import grouped
+from pytest_ocap.sweeps.failures import grouped, requirement
 from pytest_ocap.sweeps.trial import Result
 from pytest_ocap.sweeps.workloads import WORKLOADS
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pytest_ocap.sweeps.options import Wishes
     from pytest_ocap.sweeps.running import Shard
     from pytest_ocap.sweeps.trial import Trial
+
+
+MOST_DETAIL = 2000
+"""Characters: how much a report has of what the first case of a cause found; the case's directory has all of it."""
 
 
 def as_data(shards: Iterable[Shard], wishes: Wishes) -> list[dict[str, Any]]:
@@ -86,7 +90,9 @@ def _group(check: str, message: str, members: Sequence[Trial]) -> dict[str, Any]
     kept = next((trial for trial in members if trial.failure), None)
     return {
         "check": check,
+        "requires": requirement(check),
         "message": message,
+        "detail": next((detail for name, detail in members[0].broken if name == check), "")[:MOST_DETAIL],
         "cases": [trial.case.id for trial in members],
         "again": sum(trial.again is not False for trial in members),
         "least": next((trial.least for trial in members if trial.least), None),

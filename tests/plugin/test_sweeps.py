@@ -116,13 +116,14 @@ def test_an_acknowledgement_before_the_commit_is_caught_kept_and_replayed(
     words = ("--ocap-sweep", "kill", "--ocap-point", f"{AT_A_COMMIT}=kill")
     result, (found,) = sweep(*SWEEPS, *words)
     result.assert_outcomes(failed=1)
-    (place,) = found["places"]
-    assert (place["point"], place["worst"], place["within"]) == (AT_A_COMMIT, "failed", ["probe"])
+    assert [(place["point"], place["worst"]) for place in found["places"]] == [(AT_A_COMMIT, "failed")]
     steps = [step["what"] for step in found["steps"] if step["lane"] == "client"]
     assert steps == ["start", "launch", "probe", "launch", "probe", "probe", "stop"]
     (group,) = found["failures"]
     assert (group["check"], group["cases"], group["again"]) == ("state-kept", [f"{AT_A_COMMIT}=kill"], 1)
     assert group["message"] == "s# answered #, and should have answered #"
+    assert group["detail"].splitlines()[0] == "s1 answered 1, and should have answered 2"
+    assert group["requires"].startswith("each goes on where it was")
     folder = Path(group["directory"])
     assert folder.is_relative_to(project.pytester.path / ".pytest_cache"), "where nobody has said otherwise"
     verdict = json.loads((folder / "verdict.json").read_text())
@@ -177,6 +178,10 @@ def test_of_a_fault_that_lasts_it_is_found_out_whether_once_would_have_been_enou
     result, (found,) = sweep(*SWEEPS, *words)
     (group,) = found["failures"]
     assert (group["check"], group["least"]) == ("failure-legible", "start:open:store.sqlite-wal#1=EACCES")
+    (place,) = found["places"]
+    start = next(step for step in found["steps"] if step["what"] == "start")
+    assert start["at"] < place["at"] < start["until"]
+    assert place["within"] == ["start"]
     result.stdout.fnmatch_lines(["*one fault is enough: start:open:store.sqlite-wal#1=EACCES"])
 
 

@@ -73,7 +73,13 @@ def sweep(*trials: dict[str, Any], untried: dict[str, int] | None = None, **more
 
 
 def failure(check: str, message: str, *cases: str, **more: Any) -> dict[str, Any]:
-    group = {"check": check, "message": message, "cases": list(cases), "again": len(cases)}
+    group: dict[str, Any] = {
+        "check": check,
+        "requires": f"what {check} requires",
+        "message": message,
+        "detail": f"{message} (first)",
+    }
+    group |= {"cases": list(cases), "again": len(cases)}
     return {**group, "least": None, "directory": f"/builds/it's here/{check}", **more}
 
 

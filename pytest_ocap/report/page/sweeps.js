@@ -26,7 +26,6 @@
       if (here >= 0) marks[here].use.classList.remove("here");
       here = Math.max(0, Math.min(marks.length - 1, number));
       marks[here].use.classList.add("here");
-      told.hidden = false;
       told.value = marks[here].words;
     };
     const beside = (event) => {
@@ -47,6 +46,7 @@
     };
     const away = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, PageDown: 20, PageUp: -20 };
 
+    told.hidden = false;
     picture.tabIndex = 0;
     picture.addEventListener("focus", () => { if (here < 0) go(0); });
     picture.addEventListener("keydown", (event) => {
@@ -69,7 +69,6 @@
       });
     }
   }
-  document.documentElement.classList.add("drawn");
 
   // A link into a sweep opens it, also in browsers that do not do so by themselves.
   const reveal = () => {
