@@ -95,19 +95,19 @@ def _judge_removed(
 def _judge_mending(
     examination: Examination, driver: KernelDriver, home: Path, expectation: Expectation, entries: dict[str, Listed]
 ) -> set[str]:
-    """Repair what may be set aside but need not stay so, its bundle brought back first; gives what was repaired."""
+    """Repair what may be set aside but need not stay so, its bundle brought back first; gives the ids of what runs."""
     wanted = expectation.returned | expectation.doubtful | expectation.spared
     aside = {entry.id for entry in entries.values() if entry.state == QUARANTINED}
     concerned = [subcluster for subcluster in expectation.subclusters if subcluster.id in wanted & aside]
-    mended: list[str] = []
-    failed: list[str] = []
+    told = {}
     for subcluster in concerned:
         if not subcluster.bundle.exists():
             driver.make_bundle(subcluster.bundle)
-        outcome = cast("RepairDriver", driver).repair(home, subcluster, timeout=ANSWER_SECONDS)
-        (mended if outcome.ok else failed).append(f"{subcluster.id}: {outcome.describe()}")
-    examination.check("mended", not failed, "\n".join((*failed, *mended)) or "there was nothing to repair")
-    return {subcluster.id for subcluster in concerned}
+        told[subcluster.id] = cast("RepairDriver", driver).repair(home, subcluster, timeout=ANSWER_SECONDS)
+    detail = "\n".join(f"{identity}: {outcome.describe()}" for identity, outcome in told.items())
+    mended = {identity for identity, outcome in told.items() if outcome.ok}
+    examination.check("mended", mended == told.keys(), detail or "there was nothing to repair")
+    return mended
 
 
 def _judge_answers(

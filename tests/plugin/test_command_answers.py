@@ -57,7 +57,7 @@ def test_an_expectation_that_is_not_met_is_told() -> None:
     assert "nothing at 'm'" in str(unmet({"m": 1}, answer, ""))
 
 
-@pytest.mark.parametrize("folder", ["dmypy", "lifecycle", "node", "redis"])
+@pytest.mark.parametrize("folder", ["dmypy", "lifecycle", "node", "redis", "redis-append"])
 def test_an_example_is_wrong_in_nothing_but_that_its_program_may_be_missing(folder: str) -> None:
     source = EXAMPLES / folder / "pyproject.toml"
     try:
