@@ -156,7 +156,7 @@ class Scale:
 
 
 def _lane_of(place: Mapping[str, Any]) -> str:
-    return "phases of a start" if place["kind"] == "phase" else str(place["path"])
+    return f"phase {place['path']}" if place["kind"] == "phase" else str(place["path"])
 
 
 def _lanes(places: Iterable[Mapping[str, Any]], top: int) -> dict[str, Lane]:

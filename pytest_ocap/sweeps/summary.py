@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from pytest_ocap.sweeps.trial import Trial
 
 
+PROPERTIES = ("ocap_sweep", "ocap_sweep_cases", "ocap_sweep_found", "ocap_sweep_left")
+"""What a JUnit file has of the test of each shard."""
+
 MOST_DETAIL = 2000
 """Characters: how much a report has of what the first case of a cause found; the case's directory has all of it."""
 
@@ -117,12 +120,13 @@ def properties(shard: Shard, shards: int) -> list[tuple[str, str]]:
     """Give what a JUnit file says of a shard's test."""
     counts = Counter(trial.result for trial in shard.trials)
     found = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
-    return [
-        ("ocap_sweep", f"{shard.workload}, shard {shard.number + 1} of {shards}"),
-        ("ocap_sweep_cases", f"{shard.cases} at {shard.points} points"),
-        ("ocap_sweep_found", found or "nothing was tried"),
-        ("ocap_sweep_left", str(shard.left)),
-    ]
+    values = (
+        f"{shard.workload}, shard {shard.number + 1} of {shards}",
+        f"{shard.cases} at {shard.points} points",
+        found or "nothing was tried",
+        str(shard.left),
+    )
+    return list(zip(PROPERTIES, values, strict=True))
 
 
 def explain(shard: Shard) -> str:

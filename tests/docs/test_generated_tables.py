@@ -87,7 +87,8 @@ def test_the_page_on_exit_codes_has_every_code_that_an_error_can_give() -> None:
 def test_the_page_on_reports_names_every_form_and_every_property_of_junit() -> None:
     from pytest_ocap.report.outputs import OUTPUTS
     from pytest_ocap.report.transport import PROPERTIES
+    from pytest_ocap.sweeps import summary
 
     page = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `(ocap_\w+)` \|", page, re.MULTILINE) == list(PROPERTIES)
+    assert re.findall(r"^\| `(ocap_\w+)` \|", page, re.MULTILINE) == [*PROPERTIES, *summary.PROPERTIES]
     assert [output.option for output in OUTPUTS if f"| `{output.option} " not in page] == []

@@ -97,14 +97,18 @@ def test_a_short_step_in_which_much_is_done_is_drawn_wider_than_its_time() -> No
     assert (scale.percent(0.0), scale.percent(0.6)) == (1, 99)
 
 
-def test_points_of_which_nobody_knows_when_stand_in_their_order() -> None:
+def test_points_of_which_nobody_knows_when_stand_beside_each_other_and_the_page_says_so() -> None:
     found = [trial(f"start:phase:{phase}", "kill", at=None) for phase in ("lock", "store", "listen")]
-    picture = draw(sweep(*found, steps=[]))
+    found = [entry | {"path": entry["point"].rpartition(":")[2]} for entry in found]
+    untimed = sweep(*found, steps=[])
+    picture = draw(untimed)
     assert picture is not None
     assert not picture.timed
-    (lane,) = picture.lanes
+    assert [lane.title for lane in picture.lanes] == ["phase lock", "phase store", "phase listen"]
     assert [mark.left for mark in picture.marks["passed"]] == pytest.approx([100 / 6, 50, 500 / 6])
-    assert lane.worsts["passed"] == 3
+    text = html.render(report(sweeps=[untimed]))
+    assert "Nobody knows when each is reached" in text
+    assert "along the workload" not in text
 
 
 def test_paths_beyond_the_most_that_have_lanes_share_the_last() -> None:
@@ -168,6 +172,12 @@ def test_states_of_the_disk_are_counted_by_what_was_lost_beside_how_far_they_wer
     assert words(table) == "what was loststatesof them all lost3 3 passed torn3 3 passed"
     ((_, searched),) = page.find("p", "searched")
     assert "6 distinct crash states out of 40 losses (ext4-ordered, strict)" in searched
+
+
+def test_of_many_recordings_each_is_told_how_far_it_was_searched() -> None:
+    page = Page(html.render(report(sweeps=[sweep_samples.green(searched=["7 states", "8 states"])])))
+    ((_, told),) = page.find("details", "searched")
+    assert words(told).endswith("in each of 2 recordings of session 7 states 8 states")
 
 
 def test_red_sweeps_come_first_and_the_first_of_them_is_open() -> None:
