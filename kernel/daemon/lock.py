@@ -157,7 +157,7 @@ class DaemonLock:
         if len(data) >= TEXT_BYTES:  # a home path of kilobytes; everything else is short
             data = json.dumps({**self._record, "home": "", "socket": None}).encode()
         try:
-            os.pwrite(self._fd, data.ljust(TEXT_BYTES - 1) + b"\n", 0)
+            _write_whole(self._fd, data.ljust(TEXT_BYTES - 1) + b"\n")
         except OSError as error:
             raise LockError(
                 f"The lock file {self.path} cannot be written: {error.strerror}.",
@@ -271,7 +271,7 @@ def write_pid_file(path: str, pid: int) -> None:
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
-            os.write(fd, b"%d\n" % pid)
+            _write_whole(fd, b"%d\n" % pid)
         finally:
             os.close(fd)
         os.rename(temporary, path)
@@ -295,6 +295,13 @@ def remove_pid_file(path: str, pid: int | None = None) -> bool:
     except OSError:
         return False  # gone already, or something else stands in its place: not ours to remove
     return False
+
+
+def _write_whole(fd: int, data: bytes) -> None:
+    """Write at the beginning of a file; with one call, unless the system takes only a part at a time."""
+    written = 0
+    while written < len(data):
+        written += os.pwrite(fd, data[written:], written)
 
 
 def _unlink_quietly(path: str) -> None:
