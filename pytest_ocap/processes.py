@@ -80,6 +80,19 @@ def _line_of(pid: int, table: Mapping[int, users.Process]) -> Iterator[int]:
         pid = table[pid].parent
 
 
+def named(pids: Iterable[int]) -> list[psutil.Process]:
+    """Give the processes that have these pids now, without those that have gone."""
+    import psutil
+
+    found = []
+    for pid in pids:
+        try:
+            found.append(psutil.Process(pid))
+        except psutil.Error:
+            continue
+    return found
+
+
 def alive(process: psutil.Process) -> bool:
     """Say whether a process still exists as itself: a zombie does as long as one of its threads lives."""
     import psutil

@@ -245,14 +245,14 @@ def check_nothing_left(
         crew: What :func:`processes.using` found before that: a worker that outlives its daemon need not have anything
             by which it could be recognised when its parent has gone.
     """
-    remaining: list[psutil.Process] = []
+    living: list[psutil.Process] = []
 
     def none_remains() -> bool:
-        remaining[:] = _remaining(home, crew)
-        return not remaining
+        living[:] = remaining(home, crew)
+        return not living
 
     Clock().wait_until(none_remains, SETTLE_SECONDS, every=0.02)
-    left = [f"process: {processes.describe(process)}" for process in remaining]
+    left = [f"process: {processes.describe(process)}" for process in living]
     left += [f"lock: {path}" for path in locked_files(home)]
     path = driver.socket(home)
     if path is not None and listens(path):
@@ -261,7 +261,7 @@ def check_nothing_left(
     if pid_file is not None and pid_file.is_file():
         left.append(f"pid file: {pid_file}")
     held = examination.check("nothing-left", not left, "\n".join(left) or "no process, no lock, no listener")
-    processes.kill(remaining)
+    processes.kill(living)
     return held
 
 
@@ -300,7 +300,8 @@ def check_serves_and_ends(
     check_ends(examination, driver, store.home, crew)
 
 
-def _remaining(home: Path, crew: Sequence[psutil.Process]) -> list[psutil.Process]:
+def remaining(home: Path, crew: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Give the processes that use a home, and those of a crew, that are alive."""
     found = {process.pid: process for process in (*crew, *processes.using(home)) if processes.alive(process)}
     return list(found.values())
 

@@ -37,8 +37,10 @@ class Case:
         path: To what, in the home.
         at: When it was reached while the workload was recorded, in seconds since its beginning.
         client: Whether the fault strikes the client of the start itself, which then cannot say anything.
+        harmless: Whether the call has not failed: it was interrupted, did a part of its work, or took its time.
         lasting: Whether the fault goes on after it has struck, until the daemon has ended.
         deaf: Whether the daemon cannot take connections while the fault lasts, so that clients have to give up.
+        asked: Whether it is tried only when its point is asked for by name.
     """
 
     workload: str
@@ -49,8 +51,10 @@ class Case:
     path: str = ""
     at: float | None = None
     client: bool = False
+    harmless: bool = False
     lasting: bool = False
     deaf: bool = False
+    asked: bool = False
 
     @property
     def id(self) -> str:
@@ -76,6 +80,10 @@ class Armed(Protocol):
 
     def stopped(self) -> Sequence[int]:
         """Give the pids of the processes that a hang has stopped."""
+        ...
+
+    def running(self) -> Sequence[int]:
+        """Give the pids of the run's processes that still live, as far as they are known otherwise than by the home."""
         ...
 
     def around(self) -> Sequence[str]:

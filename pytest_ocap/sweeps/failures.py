@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ocap.homes import copy_tree
 from pytest_ocap.sweeps.copies import names_in
-from pytest_ocap.sweeps.oracles import ORACLES
+from pytest_ocap.sweeps.promises import ORACLES
 from pytest_ocap.verdict import Finding
 
 if TYPE_CHECKING:

@@ -106,6 +106,18 @@ class Fault:
             return kind in ERRORS.get(self.error, ())
         return kind in SHORTENED if self.how is How.SHORT else True
 
+    def is_none_at(self, kind: Kind) -> bool:
+        """Say whether a call of this kind has not failed at all: whoever makes it has to go on, or to make it again.
+
+        A sync that was interrupted is not one of these: what it was to write may be lost, and a second one then
+        succeeds all the same.  Nor is a lock that somebody else has.
+        """
+        if self.error == errno.EINTR:
+            return kind not in (Kind.SYNC, Kind.SYNC_ALL, Kind.CLOSE)
+        if self.error == errno.EAGAIN:
+            return kind in (Kind.ACCEPT, Kind.SEND)
+        return self.how in (How.SHORT, How.SLOW)
+
 
 _NUMBERS = {errno.errorcode[number]: number for number in ERRORS}
 _WORDS = ("kill", "kill-after", "hang", *_NUMBERS, "short", "slow=SECONDS", "an error with + to make it last")

@@ -41,6 +41,10 @@ class Session(Protocol):
         """Say which faults have fired so far, and why others have not."""
         ...
 
+    def running(self) -> Sequence[int]:
+        """Give the pids of the run's processes that still live, as far as they are known."""
+        ...
+
 
 class Means(Protocol):
     """A way to record and to inject."""

@@ -39,6 +39,10 @@ class Unharmed:
         """Nothing is stopped."""
         return ()
 
+    def running(self) -> Sequence[int]:
+        """Nothing is known of them."""
+        return ()
+
     def around(self) -> Sequence[str]:
         """Nothing is known."""
         return ()
@@ -70,6 +74,10 @@ class AtPhase:
         """Give the process that stands still."""
         hung = None if self._start is None else self._start.hung
         return () if hung is None else (hung.pid,)
+
+    def running(self) -> Sequence[int]:
+        """Nothing is known of them."""
+        return ()
 
     def around(self) -> Sequence[str]:
         """Say what the point is; of calls nothing is known."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from pytest_ocap import processes
@@ -20,17 +19,19 @@ from pytest_ocap.driver import Capability, has
 from pytest_ocap.persisted import ANSWER_SECONDS, bundles_of
 from pytest_ocap.scenarios.contracts import (
     DATABASE_LOCKED,
-    NOTHING_LEFT,
     SETTLE_SECONDS,
     check_nothing_left,
     masked,
+    remaining,
 )
 from pytest_ocap.scenarios.crashed_init import ADVICE, PATIENCE_SECONDS
-from pytest_ocap.sweeps.copies import copy_home, names_in
-from pytest_ocap.sweeps.keeping import KEEPING, judge_keeping
+from pytest_ocap.sweeps.copies import FAULTED, copy_home
+from pytest_ocap.sweeps.keeping import judge_keeping
+from pytest_ocap.sweeps.spinning import spinning
+from pytest_ocap.sweeps.writings import glued_lines, is_log, log_state, pid_file_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     import psutil
@@ -38,112 +39,13 @@ if TYPE_CHECKING:
     from pytest_ocap.driver import Audit, AuditDriver, KernelDriver
     from pytest_ocap.examination import Examination
     from pytest_ocap.sweeps.ledger import Expectation, Ledger
+    from pytest_ocap.sweeps.promises import Normal, Strike
 
 BARE_ERRNO = re.compile(r"(?:(?i:error|fatal)\s*:\s*)?(?:\[Errno \d+\][^:]*|(?i:errno|code)?\s*-?\d+|E[A-Z]{2,}\d?)")
 """A message that is an errno, with its text at most: not what failed, nor where."""
 
 GRACE_SECONDS = 6.0
 """How much longer than its own time-out a client may take to be back."""
-
-ORACLES: Mapping[str, str] = {
-    "client-ends": "every client that the fault met came back by itself, within 6 s after its own time-out",
-    "failure-legible": "a client that failed says why: its error is not lost, and is more than an errno",
-    "hang-told": "a daemon that stands still is told as such by the next start: which pid, and what to do",
-    "forced-stop-clears": "a forced stop ends a daemon that stands still",
-    "nothing-wedged": "what the fault left of the daemon either serves and can be stopped, or is gone by itself",
-    "recovers": "when the fault is over, the next start is ready within its budget",
-    "not-database-is-locked": "nobody is told that a database is locked",
-    "ping": "a ping is answered",
-    **KEEPING,
-    "accepts-work": "a new subcluster can be launched, and answers",
-    "stops": "the daemon can be stopped",
-    "nothing-left": NOTHING_LEFT,
-    "no-file-left": "no file lies in the home that an unharmed run would not leave there",
-    "store-intact": "the store passes its own checks of integrity and of foreign keys",
-    "audited": "the daemon's own check of its home finds nothing wrong but what is rightly set aside",
-}
-"""Every oracle, with what it requires, in words."""
-
-
-@dataclass(frozen=True)
-class Strike:
-    """How a fault met a run of a workload.
-
-    Attributes:
-        hang: Whether it stopped processes, rather than killed them or let calls fail.
-        client: Whether it struck the client of the start, which then cannot say anything.
-        lasting: Whether it goes on until the daemon has ended.
-        deaf: Whether the daemon cannot take connections meanwhile.
-        stopped: The pids that it stopped.
-        patience: How many seconds the client of the start was told to wait.
-    """
-
-    hang: bool = False
-    client: bool = False
-    lasting: bool = False
-    deaf: bool = False
-    stopped: tuple[int, ...] = ()
-    patience: float = 0.0
-
-
-@dataclass(frozen=True)
-class Normal:
-    """What an unharmed run is like: the names that it leaves in the home (numbers in them count as one)."""
-
-    files: frozenset[str] = frozenset()
-
-    def strangers(self, home: Path) -> list[str]:
-        """Give what lies in a home beyond that."""
-        return [name for name in names_in(home) if _plain(name) not in self.files]
-
-    def lacking(self, home: Path) -> list[str]:
-        """Give what a home lacks of that."""
-        return sorted(self.files - {_plain(name) for name in names_in(home)})
-
-
-def normal_of(home: Path) -> Normal:
-    """Say what is normal from what an unharmed run has left in its home."""
-    return Normal(frozenset(_plain(name) for name in names_in(home)))
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"\d+", "#", name)
-
-
-def promised(driver: KernelDriver, strike: Strike | None) -> tuple[str, ...]:
-    """Give the oracles that can be asked of this daemon after such a strike; None: no run was struck, only a home."""
-    launches = has(driver, Capability.LAUNCH)
-    probes = launches and has(driver, Capability.PROBE)
-    lists = launches and has(driver, Capability.LIST)
-    struck: dict[str, bool] = {}
-    if strike is not None:
-        struck = {
-            "client-ends": True,
-            "failure-legible": True,
-            "hang-told": strike.hang,
-            "forced-stop-clears": strike.hang and has(driver, Capability.FORCE_STOP),
-            "nothing-wedged": not strike.hang,
-        }
-    made = {
-        **struck,
-        "recovers": True,
-        "not-database-is-locked": True,
-        "ping": True,
-        "kept": lists,
-        "stays-removed": lists and any(has(driver, removal) for removal in (Capability.PRUNE, Capability.TERMINATE)),
-        "nothing-half-there": lists,
-        "set-aside": lists and has(driver, Capability.QUARANTINE),
-        "mended": lists and has(driver, Capability.QUARANTINE) and has(driver, Capability.REPAIR),
-        "healthy-answer": probes,
-        "state-kept": probes and has(driver, Capability.STATE),
-        "accepts-work": launches,
-        "stops": True,
-        "nothing-left": True,
-        "no-file-left": True,
-        "store-intact": has(driver, Capability.SQLITE_STORE),
-        "audited": has(driver, Capability.AUDIT),
-    }
-    return tuple(name for name, can in made.items() if can)
 
 
 def judge_struck_run(examination: Examination, driver: KernelDriver, ledger: Ledger, strike: Strike) -> list[str]:
@@ -154,7 +56,11 @@ def judge_struck_run(examination: Examination, driver: KernelDriver, ledger: Led
     home = ledger.store.home
     told = [operation.outcome.text for operation in ledger.operations if operation.outcome is not None]
     _judge_clients(examination, driver, ledger, strike)
+    if strike.lasting:
+        busy = "\n".join(map(processes.describe, spinning(home)))
+        examination.check("rests", not busy, busy or "whatever runs waits")
     if strike.hang:
+        _judge_pid_file(examination, driver, home, strike, serves=False)
         told.append(_judge_hang(examination, driver, home, strike))
     else:
         told.append(_judge_remains(examination, driver, home, strike))
@@ -187,6 +93,7 @@ def judge_recovery(
     if not examination.outcome("ping", driver.ping(home, timeout=ANSWER_SECONDS)):
         return ""
     expected = examination.expected
+    _judge_log(examination, driver, home)
     judge_keeping(examination, driver, home, expectation)
     if "accepts-work" in expected:
         _judge_work(examination, driver, home)
@@ -194,7 +101,7 @@ def judge_recovery(
     if not examination.outcome("stops", driver.stop(home, timeout=ANSWER_SECONDS)):
         return ""
     check_nothing_left(examination, driver, home, crew)
-    strangers = [] if normal is None else [name for name in normal.strangers(home) if not _is_log(driver, home, name)]
+    strangers = [] if normal is None else [name for name in normal.strangers(home) if not is_log(driver, home, name)]
     examination.check("no-file-left", not strangers, "\n".join(strangers) or "nothing but what always lies there")
     if "store-intact" in expected:
         problems = store_problems(driver, home)
@@ -215,10 +122,13 @@ def _judge_audit(examination: Examination, driver: KernelDriver, home: Path, exp
     return "sound" if examination.check("audited", audit.sound and right, detail) else "unsound"
 
 
-def _is_log(driver: KernelDriver, home: Path, name: str) -> bool:
-    """Say whether a file is the log, or one that it was rotated to: trouble may be told where peace said nothing."""
-    log = driver.log(home) if has(driver, Capability.LOG) else None
-    return log is not None and (home / name).parent == log.parent and (home / name).name.startswith(log.name)
+def _judge_log(examination: Examination, driver: KernelDriver, home: Path) -> None:
+    if "log-kept" in examination.expected:
+        lost = log_state(driver, home, home.parent / FAULTED).lost(driver, home)
+        examination.check("log-kept", not lost, "\n".join(lost) or "every line is still there")
+    if "log-legible" in examination.expected:
+        glued = glued_lines(driver, home)
+        examination.check("log-legible", not glued, "\n".join(glued) or "every line begins anew")
 
 
 def _judge_clients(examination: Examination, driver: KernelDriver, ledger: Ledger, strike: Strike) -> None:
@@ -237,6 +147,9 @@ def _judge_clients(examination: Examination, driver: KernelDriver, ledger: Ledge
             illegible.append(operation.describe())
     examination.check("client-ends", not endless, "\n".join(endless) or "every client came back")
     examination.check("failure-legible", not illegible, "\n".join(illegible) or "whoever failed said why")
+    if "carries-on" in examination.expected:
+        failed = "\n".join(operation.describe() for operation in ledger.failures)
+        examination.check("carries-on", not failed, failed or "nobody noticed")
 
 
 def _illegible(text: str) -> bool:
@@ -265,31 +178,52 @@ def _judge_hang(examination: Examination, driver: KernelDriver, home: Path, stri
 
 
 def _judge_remains(examination: Examination, driver: KernelDriver, home: Path, strike: Strike) -> str:
-    """See to it that what is left serves and can be stopped, or goes by itself; gives what the stop said."""
+    """See to it that what is left serves and can be stopped, or goes by itself; gives what the stop said.
+
+    What cannot take connections while its fault lasts need not serve; it has to be stopped all the same, where its
+    driver can do so without one.
+    """
     seconds = driver.start_timeout if strike.client else SETTLE_SECONDS
+    answer = PATIENCE_SECONDS if strike.deaf else ANSWER_SECONDS
+    crew = processes.named(pid for pid in strike.running if pid not in ADOPTERS)
     clock = Clock()
     deadline = clock.now() + seconds
     while True:
-        serves = driver.ping(home, timeout=ANSWER_SECONDS).ok
-        left = [] if serves else processes.using(home)
-        if serves or not left or clock.now() >= deadline:
+        serves = driver.ping(home, timeout=answer).ok
+        left = [] if serves else remaining(home, crew)
+        if serves or strike.deaf or not left or clock.now() >= deadline:
             break
         clock.sleep(0.02)
-    if not serves:
+    _judge_pid_file(examination, driver, home, strike, serves=serves)
+    if not serves and not (strike.deaf and left):
         found = "\n".join(map(processes.describe, left))
         examination.check("nothing-wedged", not left, found or "nothing of it is left")
         return ""
-    stop = driver.stop(home, timeout=ANSWER_SECONDS)
-    if not stop.ok and strike.lasting and has(driver, Capability.FORCE_STOP):
+    stop = driver.stop(home, timeout=answer)
+    can_force = has(driver, Capability.FORCE_STOP)
+    if not stop.ok and strike.lasting and can_force:
         stop = driver.stop(home, timeout=ANSWER_SECONDS, force=True)
-    left = _wait_for_the_end(home)
+    left = _wait_for_the_end(home, crew=crew)
     found = "\n".join(map(processes.describe, left))
-    examination.check("nothing-wedged", stop.ok and not left, f"{stop.describe()}\nleft: {found or 'nothing'}")
+    excused = strike.deaf and not serves and not can_force
+    examination.check(
+        "nothing-wedged", excused or (stop.ok and not left), f"{stop.describe()}\nleft: {found or 'nothing'}"
+    )
     return stop.text
 
 
-def _wait_for_the_end(home: Path, excused: Sequence[int] = ()) -> list[psutil.Process]:
-    left = [process for process in processes.using(home) if process.pid not in excused]
+def _judge_pid_file(
+    examination: Examination, driver: KernelDriver, home: Path, strike: Strike, *, serves: bool
+) -> None:
+    if "pid-file-whole" in examination.expected:
+        problem = strike.pid_problem or pid_file_problem(driver, home, serves=serves)
+        examination.check("pid-file-whole", problem is None, problem or "it is whole, or there is none")
+
+
+def _wait_for_the_end(
+    home: Path, excused: Sequence[int] = (), crew: Sequence[psutil.Process] = ()
+) -> list[psutil.Process]:
+    left = [process for process in remaining(home, crew) if process.pid not in excused]
     Clock().wait_until(lambda: not any(map(processes.alive, left)), SETTLE_SECONDS, every=0.01)
     return [process for process in left if processes.alive(process)]
 

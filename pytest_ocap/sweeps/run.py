@@ -13,7 +13,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from pytest_ocap.sweeps import abi
+from pytest_ocap.sweeps import abi, tracee
 from pytest_ocap.sweeps.calls import Call, Recording
 from pytest_ocap.sweeps.connections import Channels
 from pytest_ocap.sweeps.handlers import handlers
@@ -80,6 +80,10 @@ class Run:
         """Say which faults have fired so far."""
         missed = dict.fromkeys(self._armed.values(), "its point was not reached") | self._missed
         return Reached(tuple(self._fired.values()), tuple(missed.items()))
+
+    def running(self) -> list[int]:
+        """Give the pids of the processes that have not ended by themselves, if they are alive."""
+        return [process.pid for process in self.tree.living() if tracee.lives(process.pid, process.started)]
 
     def handle(self, listener: Listener, notification: Notification) -> None:
         """Deal with one call."""

@@ -19,7 +19,7 @@ from pytest_ocap.sweeps.trial import Result, Trial, Trials
 from pytest_ocap.sweeps.workloads import WORKLOADS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_ocap.driver import KernelDriver
     from pytest_ocap.sweeps.cases import Case
@@ -231,7 +231,7 @@ class Sweeper:
     def _plan(self, workload: Workload) -> Plan:
         if workload.name not in self._plans:
             floor = self._trials.unharmed(workload)
-            cases = self._trials.cases(workload, self._wishes.kinds)
+            cases = self._trials.cases(workload, self._wishes.kinds, asked=self._wishes.point is not None)
             self._plans[workload.name] = Plan(tuple(cases), floor)
         return self._plans[workload.name]
 
@@ -239,8 +239,7 @@ class Sweeper:
         if self._wishes.point is None:
             mine = [case for case in plan.cases if shard_of(case.dealt_by, self._wishes.shards) == number]
             return most_telling_first(mine)
-        wanted = self._wishes.point
-        return [case for case in plan.cases if wanted in (case.id, case.point)]
+        return named(self._wishes.point, plan.cases)
 
     def _attempt(self, workload: Workload, case: Case) -> Trial:
         """Try a case, and once more when it failed: to know whether it does so each time."""
@@ -264,6 +263,15 @@ class Sweeper:
             if once and _alike(failed, self._trials.attempt(workload, case)):
                 return case.id
         return None
+
+
+def named(wanted: str, cases: Iterable[Case]) -> list[Case]:
+    """Give the cases that a name means: those of a point, or one; a delay may be of any length."""
+    point, _, fault = wanted.partition("=")
+    found = [case for case in cases if wanted in (case.id, case.point)]
+    if found or not fault.startswith("slow="):
+        return found
+    return [replace(case, fault=fault) for case in cases if case.point == point and case.sweep == "slow"]
 
 
 def _alike(one: Trial, other: Trial) -> bool:

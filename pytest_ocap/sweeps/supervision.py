@@ -181,7 +181,11 @@ class Supervision:
 
     def _ask(self, what: str) -> object:
         assert self._run is not None
-        answers: dict[str, Callable[[], object]] = {"recording": self._run.recording, "reached": self._run.reached}
+        answers: dict[str, Callable[[], object]] = {
+            "recording": self._run.recording,
+            "reached": self._run.reached,
+            "running": self._run.running,
+        }
         return self._run.heard if what == "heard" else answers[what]()
 
     def _wait(self, seconds: float) -> bool | None:

@@ -170,6 +170,10 @@ class SupervisedSession:
         reached: Reached = self._supervisor.ask("ask", "reached")
         return reached
 
+    def running(self) -> list[int]:
+        """Give the pids of the processes that still live."""
+        return list(self._supervisor.ask("ask", "running"))
+
     def heard(self) -> int:
         """Say how many calls have been looked at so far, those that did not touch the home included."""
         return int(self._supervisor.ask("ask", "heard"))

@@ -15,7 +15,7 @@ from pytest_ocap.driver import PLAIN, Setting
 from pytest_ocap.sweeps.calls import Kind
 from pytest_ocap.sweeps.cases import Case
 from pytest_ocap.sweeps.injection import ERRORS, How, Injection, faults
-from pytest_ocap.sweeps.points import points
+from pytest_ocap.sweeps.points import POINT_KINDS, all_kinds, points
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -66,6 +66,10 @@ class Supervised:
         """Give the processes of the home that are stopped."""
         return [process.pid for process in processes.using(self._home) if processes.stopped(process)]
 
+    def running(self) -> Sequence[int]:
+        """Give the processes that still live."""
+        return self._session.running()
+
     def around(self) -> Sequence[str]:
         """Give the calls around the one that was struck."""
         fired = self._session.reached().fired
@@ -100,7 +104,7 @@ class SystemCalls:
             run(Supervised(session, home))
             recording = session.recording()
         self.notes = recording.notes
-        for point, call in points(recording, workload.name):
+        for point, call in points(recording, workload.name, all_kinds()):
             for fault in faults(call.kind):
                 yield _case(point, call, fault)
 
@@ -122,7 +126,9 @@ def _case(point: Point, call: Call, fault: Fault) -> Case:
         at=round(call.began, 4),
         client=call.process.isdecimal(),  # the first process of a tree is the client of a start
         lasting=fault.persistent,
+        harmless=fault.is_none_at(call.kind),
         deaf=fault.persistent and fault.error is not None and Kind.ACCEPT in ERRORS[fault.error],
+        asked=call.kind not in POINT_KINDS,
     )
 
 

@@ -123,6 +123,14 @@ def start_time(pid: int) -> int:
         return int(file.read().rpartition(")")[2].split()[19])
 
 
+def lives(pid: int, started: int) -> bool:
+    """Say whether a process that was created then still exists, as a zombie perhaps."""
+    try:
+        return start_time(pid) == started
+    except OSError:
+        return False
+
+
 def file_size_limit(pid: int) -> int:
     """Give the most bytes that a file may grow to by this process; -1 when there is no limit."""
     return resource.prlimit(pid, resource.RLIMIT_FSIZE)[0]

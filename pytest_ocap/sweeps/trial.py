@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_ocap.clock import Clock
+from pytest_ocap.driver import PLAIN, Capability, has
 from pytest_ocap.examination import Examination
 from pytest_ocap.homes import copy_tree
 from pytest_ocap.journal import Journal
@@ -23,22 +24,16 @@ from pytest_ocap.sweeps.cases import Case
 from pytest_ocap.sweeps.copies import FAULTED
 from pytest_ocap.sweeps.course import as_steps, steps_of
 from pytest_ocap.sweeps.moments import Unharmed
-from pytest_ocap.sweeps.oracles import (
-    ORACLES,
-    Normal,
-    Strike,
-    judge_recovery,
-    judge_struck_run,
-    normal_of,
-    promised,
-)
+from pytest_ocap.sweeps.oracles import judge_recovery, judge_struck_run
+from pytest_ocap.sweeps.promises import ORACLES, Normal, Strike, normal_of, promised
+from pytest_ocap.sweeps.writings import lasting_pid_file_problem, log_state
 from pytest_ocap.verdict import Finding, HarnessBrokenError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from pytest_ocap.driver import KernelDriver
+    from pytest_ocap.driver import KernelDriver, Outcome, Setting
     from pytest_ocap.homes import Homes
     from pytest_ocap.persisted import Templates
     from pytest_ocap.sweeps.cases import Armed, Injector
@@ -184,6 +179,7 @@ class Trials:
                 raise HarnessBrokenError(f"nothing was done to the daemon, and yet {workload.name} stopped: {stopped}")
             examination = Examination(ORACLES)
             examination.expect(*promised(self.driver, None))
+            said = log_state(self.driver, ledger.store.home)
             audit = judge_recovery(examination, self.driver, ledger, None)
             finding, checks = examination.conclude()
             if audit == "not-made":
@@ -195,7 +191,9 @@ class Trials:
                     f"{check.id}: {check.detail}" for check in checks if check.verdict is not finding.PASSED
                 )
                 raise HarnessBrokenError(f"nothing was done to the daemon, and yet after {workload.name}:\n{broken}")
-            self._normal[workload.name] = normal_of(ledger.store.home)
+            home = ledger.store.home
+            keeps_log = bool(said.lines) and not said.lost(self.driver, home)
+            self._normal[workload.name] = normal_of(home, keeps_log=keeps_log)
         return Clock().now() - began
 
     def notes(self, workload: Workload) -> tuple[str, ...]:
@@ -213,8 +211,13 @@ class Trials:
             self.cuts.close()
         self.injector.close()
 
-    def cases(self, workload: Workload, kinds: Iterable[str]) -> list[Case]:
-        """Give the cases of a workload that the means can make, of these kinds of faults.
+    def cases(self, workload: Workload, kinds: Iterable[str], *, asked: bool = False) -> list[Case]:
+        """Give the cases of a workload that the means can make.
+
+        Args:
+            workload: The workload.
+            kinds: Of these kinds of faults.
+            asked: Whether those belong to them that are tried only when their point is asked for by name.
 
         Raises:
             HarnessBrokenError: The workload does not come to its end unharmed.
@@ -233,7 +236,7 @@ class Trials:
             with workload.prepared(self.driver, self._homes, self._templates) as ledger:
                 home = ledger.store.home
                 made = self.injector.cases(self.driver, workload, home, lambda armed: run(ledger, armed))
-                found += [case for case in made if case.sweep in kinds]
+                found += [case for case in made if case.sweep in kinds and (asked or not case.asked)]
         if POWERLOSS in kinds and self.cuts is not None:
             prepared = workload.prepared(self.driver, self._homes, self._templates)
             cut = self.cuts.record(workload.name, prepared, run)
@@ -270,15 +273,34 @@ class Trials:
         journal = Journal(self.driver, home)
         driver = recorded(self.driver, journal)
         patience = PATIENCE_SECONDS if hang else self.driver.start_timeout
-        answer = PATIENCE_SECONDS if hang else ANSWER_SECONDS
+        answer = PATIENCE_SECONDS if hang or case.deaf else ANSWER_SECONDS
         examination = Examination(ORACLES, journal)
+        pid_problem: str | None = None
+
+        def start(driver: KernelDriver, home: Path, *, timeout: float, setting: Setting = PLAIN) -> Outcome:
+            nonlocal pid_problem
+            outcome = armed.start(driver, home, timeout=timeout, setting=setting)
+            if outcome.ok and has(driver, Capability.PIDFILE):
+                pid_problem = lasting_pid_file_problem(driver, home)
+            return outcome
+
         with self.injector.armed(self.driver, home, case) as armed:
-            workload.run(driver, ledger, armed.start, patience=patience, answer=answer)
+            workload.run(driver, ledger, start, patience=patience, answer=answer)
             proof = armed.fired()
             if proof is None:
                 return Trial(case, Result.NOT_REACHED)
-            strike = Strike(hang, case.client, case.lasting, case.deaf, tuple(armed.stopped()), patience)
-            examination.expect(*promised(driver, strike))
+            strike = Strike(
+                hang,
+                case.client,
+                case.harmless,
+                case.lasting,
+                case.deaf,
+                tuple(armed.stopped()),
+                tuple(armed.running()),
+                patience,
+                pid_problem,
+            )
+            examination.expect(*promised(driver, strike, self._normal[workload.name]))
             told = judge_struck_run(examination, driver, ledger, strike)
             met = Trial(case, Result.PASSED, proof=proof)
             met = self._recover(workload, examination, driver, ledger, met, told)
@@ -292,7 +314,7 @@ class Trials:
             journal = Journal(self.driver, ledger.store.home)
             driver = recorded(self.driver, journal)
             examination = Examination(ORACLES, journal)
-            examination.expect(*promised(driver, None))
+            examination.expect(*promised(driver, None, self._normal[workload.name]))
             met = Trial(case, Result.PASSED, proof=cuts.proof(case))
             met = self._recover(workload, examination, driver, ledger, met)
             return _conclude(examination, met, ledger, lambda: cuts.around(case), None, keep)

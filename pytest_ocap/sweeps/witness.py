@@ -164,6 +164,10 @@ class WitnessedSession:
             self._written, self._read = written, (*Reading(self._home).recording(lines), lines)
         return self._read
 
+    def running(self) -> list[int]:
+        """Nothing is known of processes before the run has ended."""
+        return []
+
     def reached(self) -> Reached:
         """Say which faults have fired, by what strace says it did."""
         recording, kept, _ = self.read()

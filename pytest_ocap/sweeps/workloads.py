@@ -100,8 +100,9 @@ class Run:
             self._ask("probe", name, self.driver.probe)
 
     def lose(self, name: str) -> None:
-        """Take a bundle away."""
-        self._launched[name].bundle.unlink()
+        """Take a bundle away, when anything was launched from it."""
+        if name in self._launched:
+            self._launched[name].bundle.unlink()
 
     def bring_back(self, name: str) -> None:
         """Put the bundle back that was taken."""
@@ -298,9 +299,10 @@ def _restart(run: Run) -> None:
 
 def _pin(run: Run) -> None:
     run.start()
-    run.launch_pinned("c1")
-    run.lose("c1")
-    run.probe("c1")
+    run.launch("c1")  # with it the store syncs the home, and the first copy must not profit from that
+    run.launch_pinned("c2")
+    run.lose("c2")
+    run.probe("c2")
     run.stop()
 
 
@@ -356,7 +358,7 @@ WORKLOADS = {
         ),
         Workload(
             "pin",
-            "a first start, a launch with its bundle pinned, the bundle is lost, a message, and a stop",
+            "a first start, a launch, one with its bundle pinned, that bundle is lost, a message, and a stop",
             _ANSWERS | {Capability.PIN},
             None,
             0,

@@ -15,6 +15,7 @@ from pytest_ocap.persisted import Templates
 from pytest_ocap.sweeps.cases import KINDS, Case, most_telling_first
 from pytest_ocap.sweeps.choosing import cuts_for, injector_for
 from pytest_ocap.sweeps.moments import Moments
+from pytest_ocap.sweeps.running import named
 from pytest_ocap.sweeps.supervisor import Supervisor
 from pytest_ocap.sweeps.trial import Result, Trial, Trials
 from pytest_ocap.sweeps.workloads import WORKLOADS
@@ -34,14 +35,14 @@ class Bench:
     def cases(self, workload: str, kind: str) -> list[Case]:
         if (workload, kind) not in self.known:
             self.trials.unharmed(WORKLOADS[workload])
-            self.known[workload, kind] = self.trials.cases(WORKLOADS[workload], [kind])
+            self.known[workload, kind] = self.trials.cases(WORKLOADS[workload], [kind], asked=True)
         return self.known[workload, kind]
 
     def attempt(self, case: Case) -> Trial:
         return self.trials.attempt(WORKLOADS[case.workload], case)
 
     def one(self, text: str, kind: str) -> Trial:
-        (case,) = [case for case in self.cases(text.partition(":")[0], kind) if case.id == text]
+        (case,) = named(text, self.cases(text.partition(":")[0], kind))
         return self.attempt(case)
 
 
@@ -75,6 +76,10 @@ def failed(trial: Trial) -> set[str]:
         ("start:rename:phase.new#1=kill-after", "kill"),
         ("start:lock:lock#1=hang", "hang"),
         ("start:open:store.sqlite#1=EACCES", "errno"),
+        ("start:accept:sock#1=EMFILE+", "errno"),
+        ("start:close:lock#1=EIO", "errno"),
+        ("start:write:store.sqlite-journal#1=short", "errno"),
+        ("start:sync:store.sqlite#1=slow=0.3", "slow"),
         ("start:write:store.sqlite-journal#1=ENOSPC+", "errno"),
     ],
 )
@@ -130,6 +135,9 @@ def test_where_no_system_call_can_be_intercepted_there_are_phases() -> None:
 
 
 SAMPLE = [
+    ("pin:write:bundles/*.bundle.tmp#1=EIO", "errno"),
+    ("start:write:daemon.pid.tmp#1=short", "errno"),
+    ("start:write:daemon.lock#1=short", "errno"),
     ("start:bind:daemon.sock#1=kill-after", "kill"),
     ("start:write:kernel.sqlite-journal#1=ENOSPC+", "errno"),
     ("start:write:daemon.lock#1=hang", "hang"),

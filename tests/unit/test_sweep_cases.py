@@ -16,9 +16,9 @@ from pytest_ocap.sweeps import oracles
 from pytest_ocap.sweeps.cases import KINDS, Case, most_telling_first, shard_of
 from pytest_ocap.sweeps.failures import grouped, skeleton
 from pytest_ocap.sweeps.ledger import Fate, Ledger, Operation, fate_of
-from pytest_ocap.sweeps.oracles import ORACLES, Normal, Strike, promised
+from pytest_ocap.sweeps.promises import ORACLES, Normal, Strike, promised
 from pytest_ocap.sweeps.results import Results
-from pytest_ocap.sweeps.running import Allowance, Shard
+from pytest_ocap.sweeps.running import Allowance, Shard, named
 from pytest_ocap.sweeps.summary import as_data
 from pytest_ocap.sweeps.trial import Result, Trial
 from pytest_ocap.sweeps.workloads import WORKLOADS
@@ -191,9 +191,24 @@ def test_a_daemon_that_can_only_be_started_stopped_and_pinged_has_its_oracles() 
 
 def test_every_oracle_is_promised_for_some_strike_and_has_its_sentence() -> None:
     driver = KernelDriver()
-    every = {*promised(driver, Strike()), *promised(driver, Strike(hang=True)), *promised(driver, None)}
+    strikes = (Strike(harmless=True), Strike(lasting=True), Strike(hang=True), None)
+    every = {oracle for strike in strikes for oracle in promised(driver, strike, Normal(keeps_log=True))}
     assert every == set(ORACLES)
     assert all(len(sentence.split()) > 3 for sentence in ORACLES.values())
+
+
+def test_of_a_log_that_is_emptied_in_peace_nothing_is_promised() -> None:
+    driver = KernelDriver()
+    for normal, kept in ((None, False), (Normal(), False), (Normal(keeps_log=True), True)):
+        assert ("log-kept" in promised(driver, None, normal)) is kept
+
+
+def test_a_name_means_a_point_or_a_case_and_a_delay_of_any_length() -> None:
+    cases = [case(1), case(1, "slow=0.2", "slow"), case(2, "slow=0.2", "slow"), case(2, "EIO", "errno")]
+    assert named("start:write:store#1", cases) == cases[:2]
+    assert named("start:write:store#2=EIO", cases) == [cases[3]]
+    assert named("start:write:store#2=slow=4", cases) == [replace(cases[2], fault="slow=4")]
+    assert named("start:write:store#2=kill", cases) == []
 
 
 def test_results_are_known_to_the_next_process_but_for_what_failed(tmp_path: Path) -> None:
@@ -301,9 +316,3 @@ def wishes() -> object:
     from pytest_ocap.sweeps.options import Wishes
 
     return Wishes(("kill", "hang"), ("start",), None, None, None, 1, False, "failures", None)
-
-
-def test_a_log_that_trouble_wrote_is_no_file_left_and_one_with_a_name_like_it_is() -> None:
-    driver, home = LittleDriver(), Path("h")
-    logs = [name for name in ("log", "log.1", "lo", "pid.3.tmp", "sub/log") if oracles._is_log(driver, home, name)]
-    assert logs == ["log", "log.1"]

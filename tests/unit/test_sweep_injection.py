@@ -40,6 +40,29 @@ def test_every_fault_of_a_kind_can_strike_it_and_no_transient_error_lasts(kind: 
     assert not [fault for fault in found if fault.persistent and fault.error in TRANSIENT]
 
 
+@pytest.mark.parametrize(
+    ("fault", "kind", "none"),
+    [
+        ("EINTR", Kind.OPEN, True),
+        ("EINTR", Kind.LOCK, True),
+        ("EINTR", Kind.SYNC, False),
+        ("EINTR", Kind.CLOSE, False),
+        ("EAGAIN", Kind.ACCEPT, True),
+        ("EAGAIN", Kind.SEND, True),
+        ("EAGAIN", Kind.LOCK, False),
+        ("short", Kind.WRITE, True),
+        ("slow=2", Kind.SYNC, True),
+        ("EIO", Kind.WRITE, False),
+        ("ENOSPC+", Kind.WRITE, False),
+        ("kill", Kind.WRITE, False),
+        ("hang", Kind.WRITE, False),
+    ],
+)
+def test_what_has_not_failed_is_told_from_what_has(fault: str, kind: Kind, none: bool) -> None:
+    assert Fault.parse(fault).can_strike(kind)
+    assert Fault.parse(fault).is_none_at(kind) is none
+
+
 def test_all_errors_that_sweeps_know_can_be_injected_somewhere() -> None:
     names = {errno.errorcode[number] for number in ERRORS}
     assert names == {"EIO", "ENOSPC", "EMFILE", "ENFILE", "EACCES", "EROFS", "EINTR", "EAGAIN"}
