@@ -138,6 +138,26 @@ def scenarios() -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
+def sweep_mutants() -> str:
+    """Each mutant of sweeps: its defect, the cases and the oracles that catch it, and whether they did at once."""
+    import tomllib
+
+    files = sorted((DOCS.parent / "tests" / "mutants" / "sweeps").glob("*.toml"))
+    mutants = [mutant for file in files for mutant in tomllib.loads(file.read_text(encoding="utf-8"))["mutant"]]
+    late = [mutant for mutant in mutants if "mended" in mutant["caught"]]
+    rows = []
+    for mutant in mutants:
+        caught = mutant["caught"]
+        first = f"no: {caught['mended']}" if "mended" in caught else "yes"
+        oracles = ", ".join(f"**{check}**" for check in caught["checks"])
+        rows.append((mutant["defect"].removesuffix("."), f"`{caught['cases']}`", oracles, first))
+    head = (
+        f"There are {len(mutants)}. {len(mutants) - len(late)} were caught by the oracles as they stood, "
+        f"{len(late)} only when an oracle had been mended or added.\n\n"
+    )
+    return head + table(("defect", "cases", "what turns red, and nothing else", "at the first try"), rows)
+
+
 def _range(parameter: Parameter) -> str:
     if isinstance(parameter.default, int):
         return f"{parameter.least} to {parameter.most}"
@@ -262,6 +282,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "fixtures": fixtures,
     "daemon-members": daemon_members,
     "options": options,
+    "sweep-mutants": sweep_mutants,
 }
 
 

@@ -1,86 +1,57 @@
 """Sweeps turn red on every mutant of theirs, on the oracle that names its defect, and stay green on the kernel itself.
 
-The ``sweeps/*.toml`` files hold the mutants, in the form that ``mutation.py`` explains, but for what catches them:
-``cases`` is a pattern (as of a shell) for the cases of a sweep, of which a few are tried (of kills, some that are
-spread over the whole run) until one fails the ``checks``.
+A few mutants, one for each kind of fault, are tried in every run; the others are marked as slow.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from pytest_ocap.drivers.kernel import KernelDriver
-from pytest_ocap.homes import Homes
-from pytest_ocap.persisted import Templates
-from pytest_ocap.sweeps.cases import KINDS, Case, most_telling_first
-from pytest_ocap.sweeps.choosing import cuts_for, injector_for
-from pytest_ocap.sweeps.oracles import ORACLES
+from pytest_ocap.sweeps.promises import ORACLES
 from pytest_ocap.sweeps.supervisor import Supervisor
-from pytest_ocap.sweeps.trial import Result, Trials
+from pytest_ocap.sweeps.trial import Result, Trial
 from pytest_ocap.sweeps.workloads import WORKLOADS
-from tests.mutants.mutation import ROOT, Change, Mutant, make_copy
+from tests.mutants.mutation import ROOT, make_copy, read_mutants
+from tests.mutants.sweeping import Swept, chosen, kind_of, read_swept, trials
 
-FOLDER = Path(__file__).with_name("sweeps")
-MOST = 40
-"""How many cases are tried at most before a mutant counts as missed."""
-
+SWEPT = read_swept()
 LACKING = Supervisor().missing()
+KINDS_OF_SAMPLES = ["errno", "hang", "kill", "powerloss", "short", "slow"]
+
+intercepts = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
 
 
-class Swept(NamedTuple):
-    """A mutant, and what catches it."""
-
-    mutant: Mutant
-    cases: str
-    checks: frozenset[str]
+def sampled(swept: Swept) -> object:
+    marks = () if swept.caught.sample else (pytest.mark.slow,)
+    return pytest.param(swept, marks=marks, id=swept.mutant.name)
 
 
-def read() -> list[Swept]:
-    tables: list[dict[str, Any]] = []
-    for path in sorted(FOLDER.glob("*.toml")):
-        tables += tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]
-    return [
-        Swept(
-            Mutant(table["name"], table["defect"], tuple(Change(**change) for change in table["change"]), ()),
-            caught["cases"],
-            frozenset(caught["checks"]),
-        )
-        for table in tables
-        for caught in table["caught"]
-    ]
+def said(tried: list[Trial]) -> str:
+    return "\n".join(f"{trial.case.id}: {trial.result} {trial.broken}" for trial in tried)
 
 
-SWEPT = read()
+def test_there_are_at_least_thirty_and_no_two_have_one_name() -> None:
+    names = [swept.mutant.name for swept in SWEPT]
+    assert len(set(names)) == len(names) >= 30
+    assert not set(names) & {mutant.name for mutant in read_mutants() if mutant.name != "error-as-an-object-name"}
+    assert all(swept.mutant.defect.endswith(".") for swept in SWEPT)
 
 
-@contextmanager
-def trials(folder: Path, mutant: Mutant | None) -> Iterator[Trials]:
-    driver = KernelDriver(env={"PYTHONPATH": str(make_copy(folder, mutant))})
-    homes = Homes("mutants")
-    found = Trials(driver, homes, Templates(homes), injector_for(driver), cuts_for())
-    try:
-        yield found
-    finally:
-        found.close()
-        homes.close()
+def test_each_kind_of_fault_has_one_that_is_tried_in_every_run() -> None:
+    samples = [swept.caught for swept in SWEPT if swept.caught.sample]
+    kinds = ["short" if caught.cases.endswith("=short") else kind_of(caught.cases) for caught in samples]
+    assert sorted(kinds) == KINDS_OF_SAMPLES
 
 
-def chosen(trials: Trials, pattern: str) -> list[Case]:
-    workload = WORKLOADS[pattern.partition(":")[0]]
-    fault = pattern.rpartition("=")[2]
-    kind = fault.partition("~")[0] if fault.partition("~")[0] in KINDS else "errno"
-    trials.unharmed(workload)
-    cases = [case for case in trials.cases(workload, [kind]) if fnmatch.fnmatchcase(case.id, pattern)]
-    assert cases, f"no case is like {pattern}"
-    telling = most_telling_first(cases)
-    return telling[:: 1 + len(telling) // MOST] if kind == "kill" else telling[:MOST]
+def test_every_oracle_has_a_mutant_but_for_those_that_something_else_gives_away_first() -> None:
+    named = {check for swept in SWEPT for check in swept.caught.checks}
+    assert named <= ORACLES.keys()
+    assert ORACLES.keys() - named == {
+        "ping",  # a start of the kernel is ready only when it has been answered
+        "stops",
+    }
 
 
 @pytest.mark.parametrize("swept", SWEPT, ids=[swept.mutant.name for swept in SWEPT])
@@ -90,28 +61,24 @@ def test_the_changes_of_a_mutant_of_sweeps_apply_and_leave_valid_code(swept: Swe
         text = (copy / "kernel" / change.file).read_text(encoding="utf-8")
         assert text != (ROOT / "kernel" / change.file).read_text(encoding="utf-8")
         compile(text, change.file, "exec")
-    assert swept.checks <= ORACLES.keys()
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
-@pytest.mark.parametrize("swept", SWEPT, ids=[swept.mutant.name for swept in SWEPT])
-def test_a_mutant_is_caught_by_the_oracle_that_names_its_defect(swept: Swept, workplace: Path) -> None:
-    with trials(workplace, swept.mutant) as tried:
-        seen = []
-        for case in chosen(tried, swept.cases):
-            trial = tried.attempt(WORKLOADS[case.workload], case)
-            seen.append(f"{case.id}: {trial.result} {trial.broken}")
-            if swept.checks <= {check for check, _ in trial.broken}:
-                return
-    pytest.fail(f"{swept.mutant.defect} And yet:\n" + "\n".join(seen))
+@intercepts
+@pytest.mark.parametrize("swept", [sampled(swept) for swept in SWEPT])
+def test_a_mutant_is_caught_by_the_oracle_that_names_its_defect_and_by_no_other(swept: Swept, workplace: Path) -> None:
+    with trials(workplace, swept.mutant, swept.caught) as there:
+        tried: list[Trial] = []
+        for case in chosen(there, swept.caught.cases):
+            tried.append(there.attempt(WORKLOADS[case.workload], case))
+            if tried[-1].result in (Result.FAILED, Result.HARNESS_BROKEN):
+                break
+    failed = tuple(check for check, _ in tried[-1].broken)
+    assert sorted(failed) == sorted(swept.caught.checks), f"{swept.mutant.defect} And yet:\n{said(tried)}"
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
-@pytest.mark.parametrize("pattern", sorted({swept.cases for swept in SWEPT}))
-def test_the_kernel_itself_passes_where_its_mutants_fail(pattern: str, workplace: Path) -> None:
-    with trials(workplace, None) as tried:
-        for case in chosen(tried, pattern)[:3]:
-            trial = tried.attempt(WORKLOADS[case.workload], case)
-            assert trial.result in (Result.PASSED, Result.NOT_REACHED), trial.broken
+@intercepts
+@pytest.mark.parametrize("swept", [sampled(swept) for swept in SWEPT])
+def test_the_kernel_itself_passes_where_its_mutant_fails(swept: Swept, workplace: Path) -> None:
+    with trials(workplace, None, swept.caught) as there:
+        tried = [there.attempt(WORKLOADS[case.workload], case) for case in chosen(there, swept.caught.cases)[:3]]
+    assert {trial.result for trial in tried} <= {Result.PASSED, Result.NOT_REACHED}, said(tried)
