@@ -97,7 +97,7 @@ def _group(check: str, message: str, members: Sequence[Trial]) -> dict[str, Any]
         "message": message,
         "detail": next((detail for name, detail in members[0].broken if name == check), "")[:MOST_DETAIL],
         "cases": [trial.case.id for trial in members],
-        "again": sum(trial.again is not False for trial in members),
+        "again": sum(bool(trial.again) for trial in members),
         "least": next((trial.least for trial in members if trial.least), None),
         "directory": None if kept is None else kept.failure,
     }

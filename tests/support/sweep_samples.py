@@ -128,7 +128,10 @@ def mixed(**more: Any) -> dict[str, Any]:
         trial(broken, "hang", "harness-broken", 0.25),
         trial(good, "kill", "passed", 0.5),
     ]
-    causes = [failure("recovers", "exit status #", f"{bad}=kill"), failure("harness", "Traceback", f"{broken}=hang")]
+    causes = [
+        failure("recovers", "exit status #", f"{bad}=kill"),
+        failure("harness", "Traceback", f"{broken}=hang", again=0),
+    ]
     untried = {"session:unlink:a#1": 3, good: 1}
     return sweep(*found, untried=untried, **{"failures": causes, "not_offered": ["slow"], **more})
 

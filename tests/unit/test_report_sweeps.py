@@ -146,6 +146,23 @@ def test_the_page_shows_each_sweep_with_its_verdict_counts_and_bound(data: dict[
     assert "No scenario was run" not in html.render(report(sweeps=[data]))
 
 
+@pytest.mark.parametrize(
+    ("again", "told"),
+    [(2, "2 cases, of which each failed again"), (1, "of which 1 failed again"), (0, "of which none failed again")],
+)
+def test_of_a_cause_it_is_told_how_often_it_came_again(again: int, told: str) -> None:
+    bad = ("session:write:a#1=kill", "session:write:a#2=kill")
+    cause = failure("recovers", "no", *bad, again=again)
+    found = sweep(*(trial(name.partition("=")[0], "kill", "failed") for name in bad), failures=[cause])
+    ((_, text),) = Page(html.render(report(sweeps=[found]))).find("li", "cause")
+    assert told in words(text)
+
+
+def test_what_broke_the_harness_was_not_tried_once_more() -> None:
+    causes = [words(text) for _, text in Page(html.render(report(sweeps=[SAMPLES["mixed"]]))).find("li", "cause")]
+    assert [" once more" in text for text in causes] == [True, False]
+
+
 def test_each_point_that_did_not_pass_is_listed_with_its_faults_and_the_check() -> None:
     page = Page(html.render(report(sweeps=[SAMPLES["mixed"]])))
     rows = {str(attrs["data-point"]): words(text) for attrs, text in page.find("tr") if "data-point" in attrs}

@@ -62,6 +62,16 @@ def test_a_point_of_which_nothing_was_tried_has_its_place_too() -> None:
     ]
 
 
+def test_a_cause_has_what_its_first_case_found_what_was_required_and_how_many_came_again() -> None:
+    found = [replace(trial(case(number, 0.1), Result.FAILED), again=again) for number, again in ((1, True), (2, False))]
+    broken = replace(trial(case(3, 0.1), Result.HARNESS_BROKEN), broken=(("harness", "a\nb"),))
+    (data,) = as_data([shard(0, *found, broken)], WISHES)
+    failed, harness = data["failures"]
+    assert (failed["check"], failed["detail"], failed["again"]) == ("recovers", "gone", 1)
+    assert failed["requires"]
+    assert (harness["check"], harness["requires"], harness["detail"], harness["again"]) == ("harness", "", "a\nb", 0)
+
+
 def test_a_junit_file_says_of_a_shard_what_was_tried_and_found() -> None:
     found = shard(2, trial(case(1, 0.1)), trial(case(2, 0.2), Result.FAILED), left=1)
     assert properties(found, 16) == [
