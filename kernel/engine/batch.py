@@ -37,7 +37,10 @@ class Batch:
         self._on_lost: list[Callable[[StoreError], object]] = []
         self._commit_scheduled = False
         self._linger: TimerHandle | None = None
+        self._losses = 0
         self.reset_workers: Callable[[StoreError], object] = lambda _error: None
+        self.keeps_failing: Callable[[StoreError], object] = lambda _error: None
+        """Called when the store has failed again, and nothing became durable in between."""
 
     @contextmanager
     def unit(self) -> Iterator[None]:
@@ -79,11 +82,14 @@ class Batch:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
+        dirty = self._store.dirty
         try:
             self._store.commit()
         except BatchLostError as lost:
             self._lose(lost.error)
             raise lost.error from lost
+        if dirty:
+            self._losses = 0
         outputs, self._outputs = self._outputs, []
         self._on_lost.clear()
         for callback, args in outputs:
@@ -114,3 +120,6 @@ class Batch:
         self.reset_workers(error)
         for callback in on_lost:
             callback(error)
+        self._losses += 1
+        if self._losses > 1:
+            self.keeps_failing(error)

@@ -119,6 +119,7 @@ class Kernel:
             log,
         )
         self._batch.reset_workers = self._vats.restart_after_loss
+        self._batch.keeps_failing = self._router.give_up_all
         self._router.work_for = self._vats.poke
         self._router.call_channel = self._channels.call
         self._router.quarantine_of_vat = self._quarantine.of_vat

@@ -267,6 +267,19 @@ class Router:
         if future is not None:
             future.set_exception(error)
 
+    def give_up_all(self, error: StoreError) -> None:
+        """End every wait, since the store goes on failing: nobody knows when what is durable can be gone on with.
+
+        Those whose work was undone have been told so before.
+        """
+        kept = type(error)(
+            f"{error.message}; and so it did before: what was durable is gone on with when the store works again",
+            remedy=error.remedy,
+            **{**error.data, "queued": True},
+        )
+        for number in list(self._waiters):
+            self.give_up(number, kept)
+
     def tell_who_waits_for(self, vat_id: int, error: OcapError) -> None:
         """Once the unit under way is durable, end the waits for answers to what is queued for a vat; that stays."""
         if self._waiters:

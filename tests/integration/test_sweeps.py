@@ -135,6 +135,7 @@ def test_where_no_system_call_can_be_intercepted_there_are_phases() -> None:
 
 
 SAMPLE = [
+    ("restore:write:kernel.sqlite-wal#20=EIO+", "errno"),
     ("pin:write:bundles/*.bundle.tmp#1=EIO", "errno"),
     ("start:write:daemon.pid.tmp#1=short", "errno"),
     ("start:write:daemon.lock#1=short", "errno"),
