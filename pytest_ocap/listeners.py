@@ -11,12 +11,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+TELLS = hasattr(socket, "SO_PEERCRED")
+"""Whether the platform tells it."""
+
+
 def listener(path: Path, *, seconds: float = 1.0) -> int | None:
     """Give the pid of the process that began to listen on a socket; ``None`` when nobody does, or nothing tells.
 
     Linux tells it (unix(7), ``SO_PEERCRED``).  The process may have handed on its listener, and ended.
     """
-    if not hasattr(socket, "SO_PEERCRED"):
+    if not TELLS:
         return None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(seconds)

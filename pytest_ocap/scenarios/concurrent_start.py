@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 from pytest_ocap import clients, processes
@@ -11,7 +10,7 @@ from pytest_ocap.clock import Clock
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.crowds import Crowd
-from pytest_ocap.listeners import listener
+from pytest_ocap.listeners import TELLS, listener
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, start
 from pytest_ocap.scenarios.contracts import (
     NOTHING_LEFT,
@@ -125,7 +124,7 @@ def concurrent_start(
 
 def daemon_of(driver: KernelDriver, home: Path) -> int | None:
     """Give the pid of the process that listens on the daemon's socket, else what the pid file says."""
-    path = driver.socket(home) if has(driver, Capability.SOCKET) and hasattr(socket, "SO_PEERCRED") else None
+    path = driver.socket(home) if has(driver, Capability.SOCKET) and TELLS else None
     if path is not None:
         return listener(path, seconds=ANSWER_SECONDS)
     pid_file = driver.pid(home)

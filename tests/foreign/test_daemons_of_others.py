@@ -88,3 +88,25 @@ def test_many_starts_at_once_are_one_too_many_for_a_daemon_without_a_lock(name: 
     verdict = SCENARIOS["concurrent_start"](driver_in(folder), short_tmp / "root" / "h")
     failed = {check.id for check in verdict.checks if check.verdict is Finding.FAILED}
     assert "one-daemon" in failed, verdict.explain()
+
+
+STRUCK: list[tuple[str, str, str, set[str]]] = [
+    ("redis", "hang", "socket", {"pid-file-early", "names-pid", "says-what-to-do", "nothing-left"}),
+    ("dmypy", "hang", "log", {"names-pid", "says-what-to-do", "forced-stop-clears"}),
+    ("dmypy", "kill", "log", set()),
+]
+"""What is found where a start is struck in time; where the harness has to wait its turn, that differs."""
+
+
+@pytest.mark.parametrize(("name", "how", "phase", "found"), STRUCK)
+def test_a_start_that_is_struck_in_time_says_the_same_in_every_run(
+    name: str, how: str, phase: str, found: set[str], short_tmp: Path
+) -> None:
+    leave = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
+    if subprocess.run((sys.executable, "-c", leave), capture_output=True, timeout=60, check=False).returncode != 0:
+        pytest.skip("no leave to schedule in real time")
+    driver = driver_in(copied(name, short_tmp))
+    (short_tmp / "root").mkdir()
+    verdict = SCENARIOS["crashed_init"](driver, short_tmp / "root" / "h", how=how, phase=phase)
+    assert {check.id for check in verdict.checks if check.verdict is Finding.FAILED} == found, verdict.explain()
+    assert verdict.verdict is (Finding.FAILED if found else Finding.PASSED), verdict.explain()
