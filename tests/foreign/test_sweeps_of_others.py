@@ -21,7 +21,12 @@ from pytest_ocap.sweeps.trial import Result, Trial, Trials
 from pytest_ocap.sweeps.workloads import WORKLOADS
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "daemons"
-NEEDS = {"redis-append": ("redis-server", "redis-cli"), "lifecycle": ("cc",), "node": ("node",), "dmypy": ("dmypy",)}
+NEEDS = {
+    "redis-append": ("redis-server", "redis-cli"),
+    "lifecycle": ("cc",),
+    "node": ("node", "sqlite3"),
+    "dmypy": ("dmypy",),
+}
 MOST = 8
 """How many cases are tried at most before a defect counts as missed."""
 
@@ -85,6 +90,7 @@ def red(trials: list[Trial], name: str) -> list[tuple[str, tuple[tuple[str, str]
         ("node", "session", "kill", ""),
         ("node", "session", "powerloss", ""),
         ("node", "session", "errno", ""),
+        ("node", "session", "errno", "sync:store.sqlite-wal#10=EIO+"),
         ("lifecycle", "start", "kill", ""),
         ("lifecycle", "start", "hang", ""),
         ("lifecycle", "start", "hang", "open:pid.new"),
@@ -113,6 +119,7 @@ def test_nobody_but_the_harness_waits_for_a_daemon_in_the_foreground(short_tmp: 
     ("defect", "kind", "begins", "check"),
     [
         ("saves-late", "kill", "unlink:sock", "state-kept"),
+        ("acknowledges-unsaved", "errno", "sync:store.sqlite-wal#13", "state-kept"),
         ("object-object", "errno", "mkdir:.", "failure-legible"),
         ("trusts-pid-file", "kill", "unlink:daemon.pid", "recovers"),
         ("keeps-dead", "kill", "bind:sock", "recovers"),

@@ -13,6 +13,7 @@ import { Refusal, descriptors, pids } from "./home.mjs";
 const execute = promisify(execFile);
 const APPLICATION = 0x636e7472;
 const PATIENCE_MILLISECONDS = 1000; // with somebody who holds the store: a backup takes longer, a reader is gone by then
+const MOST_MILLISECONDS = 5000; // SQLite itself tries for 10 s to make sense of a log that cannot be read
 const MOST_OUTPUT_BYTES = 1 << 26;
 
 // Each step leads to the next version.  One that was done already does no harm: a store may say less than it has.
@@ -69,7 +70,8 @@ export class Store {
   async run(...statements) {
     const settings = ["-init", "/dev/null", "-batch", "-bail", "-json", "-cmd", `.timeout ${PATIENCE_MILLISECONDS}`, "-cmd", "PRAGMA synchronous = FULL"];
     try {
-      const { stdout } = await execute("sqlite3", [...settings, this.file, statements.join("; ")], { maxBuffer: MOST_OUTPUT_BYTES });
+      const limits = { timeout: MOST_MILLISECONDS, killSignal: "SIGKILL", maxBuffer: MOST_OUTPUT_BYTES };
+      const { stdout } = await execute("sqlite3", [...settings, this.file, statements.join("; ")], limits);
       return stdout.trim() ? JSON.parse(stdout) : [];
     } catch (error) {
       throw this.refusal(error);
@@ -79,6 +81,7 @@ export class Store {
   refusal(error) {
     const { file } = this;
     if (error.code === "ENOENT") return new Refusal("sqlite3-missing", `the store ${file} needs the program sqlite3, which is not installed`, file);
+    if (error.killed) return new Refusal("store-unusable", `the store ${file} did not answer within ${MOST_MILLISECONDS} ms`, file);
     const said = error.stderr?.trim().replace(/^Error: /, "") || error.message;
     const code = CODES.find(([words]) => words.test(said))?.[1] ?? "store-unusable";
     if (code === "store-held" && DEFECT !== "held-nameless") return this.held();
