@@ -27,6 +27,9 @@ __all__ = ["OURS", "TOKEN", "ProcessId", "alive", "describe", "end", "kill", "ow
 OURS: set[int] = set()
 """Processes of the harness's own that have a file of a home open for a moment now and then, and are no users of it."""
 
+REAPER = "from pytest_ocap.reaper import main"
+"""What stands in the command line of a process that cleans up after a test process."""
+
 SETTLE_SECONDS = 5.0
 """How long killed processes may take to vanish."""
 
@@ -49,7 +52,8 @@ def using(home: Path, *, since: float | None = None) -> list[psutil.Process]:
     """Find the living processes that use a home, created no earlier than ``since`` (else this process's birth).
 
     A process uses a home when it inherited the harness's token, when its command line or working directory names the
-    home, or when it has a file of it open; descendants of such a process count too.
+    home, or when it has a file of it open; descendants of such a process count too.  One that cleans up after a test
+    process does not: it ends by itself, after it has ended what nobody else would.
     """
     import psutil
 
@@ -67,6 +71,8 @@ def using(home: Path, *, since: float | None = None) -> list[psutil.Process]:
     for pid in sorted(found):
         with suppress(psutil.Error):  # it has ended meanwhile
             process = psutil.Process(pid)
+            if any(REAPER in word for word in process.cmdline()):
+                continue
             now = users.look(pid)  # what has that pid now is what had it before, and so is what was made in between
             if now is not None and now.lives and now.created == table[pid].created:
                 processes.append(process)

@@ -16,12 +16,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pytest_ocap.processes import REAPER
+
 PARENT_CHECK_SECONDS = 1.0
 
 # Started without site or user configuration, by a program text that needs nothing but what its argument says.
 _PROGRAM = (
     "import json, sys; settings = json.loads(sys.argv[1]); sys.path[:] = settings['path']; "
-    "from pytest_ocap.reaper import main; main(settings['parent'], settings['since'])"
+    f"{REAPER}; main(settings['parent'], settings['since'])"
 )
 
 
