@@ -28,7 +28,7 @@ NEEDS = {"redis": ("redis-server", "redis-cli"), "dmypy": ("dmypy",), "lifecycle
 
 WITHOUT_ANYTHING_DECLARED = ("lifecycle", "node")
 
-pytestmark = [pytest.mark.foreign, pytest.mark.slow]
+pytestmark = pytest.mark.foreign
 
 
 @pytest.fixture(params=NEEDS)

@@ -32,7 +32,12 @@ MOST = 8
 
 LACKING = Supervisor().missing()
 
-pytestmark = [pytest.mark.foreign, pytest.mark.slow, pytest.mark.skipif(LACKING is not None, reason=str(LACKING))]
+pytestmark = [pytest.mark.foreign, pytest.mark.skipif(LACKING is not None, reason=str(LACKING))]
+
+
+def slow(*row: str) -> object:
+    """Mark a row that is not in the sample of every run."""
+    return pytest.param(*row, marks=pytest.mark.slow)
 
 
 @contextmanager
@@ -87,17 +92,17 @@ def red(trials: list[Trial], name: str) -> list[tuple[str, tuple[tuple[str, str]
 @pytest.mark.parametrize(
     ("name", "workload", "kind", "begins"),
     [
-        ("node", "session", "kill", ""),
-        ("node", "session", "powerloss", ""),
-        ("node", "session", "errno", ""),
+        slow("node", "session", "kill", ""),
+        slow("node", "session", "powerloss", ""),
+        slow("node", "session", "errno", ""),
         ("node", "session", "errno", "sync:store.sqlite-wal#10=EIO+"),
         ("lifecycle", "start", "kill", ""),
-        ("lifecycle", "start", "hang", ""),
-        ("lifecycle", "start", "hang", "open:pid.new"),
-        ("node", "start", "hang", "write:lock.json.tmp"),
-        ("redis-append", "session", "kill", "write:appendonlydir/"),
+        slow("lifecycle", "start", "hang", ""),
+        slow("lifecycle", "start", "hang", "open:pid.new"),
+        slow("node", "start", "hang", "write:lock.json.tmp"),
+        slow("redis-append", "session", "kill", "write:appendonlydir/"),
         ("redis-append", "session", "powerloss", "write:appendonlydir/"),
-        ("dmypy", "start", "kill", ""),
+        slow("dmypy", "start", "kill", ""),
     ],
 )
 def test_a_careful_daemon_survives(name: str, workload: str, kind: str, begins: str, short_tmp: Path) -> None:
@@ -105,11 +110,13 @@ def test_a_careful_daemon_survives(name: str, workload: str, kind: str, begins: 
         assert red(tried(trials, workload, kind, begins, 6), name) == []
 
 
+@pytest.mark.slow
 def test_a_daemon_that_stands_still_before_it_is_known_to_anybody_is_nobody_s_fault(short_tmp: Path) -> None:
     with sweeping("node", short_tmp) as trials:
         assert red(tried(trials, "start", "hang", "mkdir:.#1=", 1), "node") == []
 
 
+@pytest.mark.slow
 def test_nobody_but_the_harness_waits_for_a_daemon_in_the_foreground(short_tmp: Path) -> None:
     with sweeping("redis-append", short_tmp) as trials:
         assert red(tried(trials, "start", "hang", "mkdir:.#1=", 1), "redis-append") == []
@@ -119,13 +126,13 @@ def test_nobody_but_the_harness_waits_for_a_daemon_in_the_foreground(short_tmp: 
     ("defect", "kind", "begins", "check"),
     [
         ("saves-late", "kill", "unlink:sock", "state-kept"),
-        ("acknowledges-unsaved", "errno", "sync:store.sqlite-wal#13", "state-kept"),
-        ("object-object", "errno", "mkdir:.", "failure-legible"),
-        ("trusts-pid-file", "kill", "unlink:daemon.pid", "recovers"),
-        ("keeps-dead", "kill", "bind:sock", "recovers"),
-        ("lingers", "errno", "bind:sock", "nothing-wedged"),
+        slow("acknowledges-unsaved", "errno", "sync:store.sqlite-wal#13", "state-kept"),
+        slow("object-object", "errno", "mkdir:.", "failure-legible"),
+        slow("trusts-pid-file", "kill", "unlink:daemon.pid", "recovers"),
+        slow("keeps-dead", "kill", "bind:sock", "recovers"),
+        slow("lingers", "errno", "bind:sock", "nothing-wedged"),
         ("silent-hang", "hang", "bind:sock", "hang-told"),
-        ("stop-gives-up", "hang", "bind:sock", "forced-stop-clears"),
+        slow("stop-gives-up", "hang", "bind:sock", "forced-stop-clears"),
     ],
 )
 def test_each_defect_of_the_careless_daemon_that_a_fault_brings_out_is_found_by_name(

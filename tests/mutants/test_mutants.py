@@ -16,7 +16,7 @@ from tests.mutants.mutation import Catch, Mutant, Variant, examine, failed, read
 
 MUTANTS = read_mutants()
 VARIANTS = sorted({catch.variant for mutant in MUTANTS for catch in mutant.caught}, key=str)
-SAMPLE = 3
+SAMPLE = 2
 """How many mutants of each scenario are tried in every run."""
 
 
