@@ -170,7 +170,7 @@ def examine(variant: Variant, mutant: Mutant | None, folder: Path) -> Verdict:
         StaleMutantError: The mutant does not fit the kernel any more.
         AssertionError: What ran was not the copy.
     """
-    driver = KernelDriver(env={"PYTHONPATH": str(make_copy(folder, mutant))})
+    driver = KernelDriver(env={"PYTHONPATH": str(make_copy(folder, mutant)), "TMPDIR": str(folder)})
     home = folder / "h"
     with pytest.MonkeyPatch.context() as patch:
         if variant.patience is not None:

@@ -76,7 +76,7 @@ def _swept(name: str, defect: str, change: list[dict[str, str]], caught: dict[st
 @contextmanager
 def trials(folder: Path, mutant: Mutant | None, caught: Caught) -> Iterator[Trials]:
     """Give what tries cases on a mutant, or on the kernel itself, in an empty folder with a short path."""
-    env = {"PYTHONPATH": str(make_copy(folder, mutant))}
+    env = {"PYTHONPATH": str(make_copy(folder, mutant)), "TMPDIR": str(folder)}
     driver = KernelDriver(env=env)
     if caught.patience is not None:
         driver.start_timeout = caught.patience
