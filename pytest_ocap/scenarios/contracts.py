@@ -205,6 +205,14 @@ def names_path(text: str, path: Path) -> bool:
     return any(candidate in text for candidate in candidates)
 
 
+def names_subcluster(text: str, identity: str, home: Path) -> bool:
+    """Say whether a text names a subcluster: its id as a word of its own, outside of the home's path.
+
+    The name of a temporary directory, or another number, may have any id in it.
+    """
+    return re.search(rf"(?<!\w){re.escape(identity)}(?!\w)", text.replace(os.fspath(home), "")) is not None
+
+
 def content(path: Path) -> str:
     """Say what stands at a path: its kind, and for a file its digest."""
     if path.is_dir():

@@ -5,7 +5,6 @@ The report from which this project began: one subcluster whose bundle was gone m
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from pytest_ocap.arranging import Arrangement
@@ -14,7 +13,16 @@ from pytest_ocap.examination import scenario
 from pytest_ocap.faults.bundles import BUNDLE_FAULTS
 from pytest_ocap.logs import LogMark
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore, demand
-from pytest_ocap.scenarios.contracts import UNTYPED, check_answers, listed, masked, names_path, state_checks, store_of
+from pytest_ocap.scenarios.contracts import (
+    UNTYPED,
+    check_answers,
+    listed,
+    masked,
+    names_path,
+    names_subcluster,
+    state_checks,
+    store_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +133,7 @@ def missing_bundle(
         if lists:
             _check_listing(examination, driver, home, bad, quarantines=quarantines)
         if logs:
-            _check_warnings(examination, mark, bad)
+            _check_warnings(examination, mark, bad, home)
         demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
     again = driver.start(home, timeout=driver.start_timeout)
     if not again.ok:
@@ -165,12 +173,15 @@ def _check_listing(
     )
 
 
-def _check_warnings(examination: Examination, mark: LogMark, bad: Sequence[Subcluster]) -> None:
+def _check_warnings(examination: Examination, mark: LogMark, bad: Sequence[Subcluster], home: Path) -> None:
     warnings = mark.lines("warning")
 
     def about(subcluster: Subcluster) -> list[Line]:
-        word = re.compile(rf"(?<!\w){re.escape(subcluster.id)}(?!\w)")
-        return [line for line in warnings if word.search(line.text) or names_path(line.text, subcluster.bundle)]
+        return [
+            line
+            for line in warnings
+            if names_subcluster(line.text, subcluster.id, home) or names_path(line.text, subcluster.bundle)
+        ]
 
     counts = {sub.id: len(about(sub)) for sub in bad}
     examination.check(
@@ -182,8 +193,7 @@ def _check_warnings(examination: Examination, mark: LogMark, bad: Sequence[Subcl
         sub.id
         for sub in bad
         if not any(
-            re.search(rf"(?<!\w){re.escape(sub.id)}(?!\w)", line.text) and names_path(line.text, sub.bundle)
-            for line in about(sub)
+            names_subcluster(line.text, sub.id, home) and names_path(line.text, sub.bundle) for line in about(sub)
         )
     ]
     examination.check(

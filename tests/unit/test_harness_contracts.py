@@ -12,7 +12,7 @@ from pytest_ocap.logs import read_line
 from pytest_ocap.report.collector import Run
 from pytest_ocap.report.json import as_data
 from pytest_ocap.report.outputs import OUTPUTS
-from pytest_ocap.scenarios.contracts import listens, locked_files, masked, masked_record, names_path
+from pytest_ocap.scenarios.contracts import listens, locked_files, masked, masked_record, names_path, names_subcluster
 from pytest_ocap.scenarios.crashed_init import ADVICE
 from pytest_ocap.verdict import Finding, lone_finding
 
@@ -61,6 +61,14 @@ def test_a_path_is_named_as_itself_as_a_url_and_through_links(short_tmp: Path) -
     for text in (f"{path} is gone", f"cannot fetch {path.as_uri()}", f"{short_tmp}/real/my bundle: no"):
         assert names_path(text, path)
     assert not names_path("my bundle is gone", path)
+
+
+def test_a_subcluster_is_named_by_a_word_of_its_own_outside_of_the_home_s_path() -> None:
+    home = Path("/tmp/oc-s2/h")
+    assert names_subcluster("ready, degraded: s2 (bundle-missing: /tmp/oc-s2/b/c2.bundle)", "s2", home)
+    assert not names_subcluster("ready: /tmp/oc-s2/h/daemon.sock", "s2", home)
+    assert not names_subcluster("ready: /tmp/oc-ks2x/daemon.sock, pid 12", "s2", home)
+    assert not names_subcluster("ready: pid 12", "2", home)
 
 
 def test_held_locks_and_listeners_are_seen(short_tmp: Path) -> None:
