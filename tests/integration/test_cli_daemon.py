@@ -30,10 +30,34 @@ def shell(short_tmp: Path) -> Iterator[Shell]:
         yield user
 
 
+SLOW_RESTORE = """
+import sys
+
+if "kernel.daemon" in sys.orig_argv:
+    import time
+    from kernel.engine.restore import Restore
+
+    def run(self, progress, quick=Restore.run):
+        time.sleep(2)
+        return quick(self, progress)
+
+    Restore.run = run
+"""
+
+
 def test_on_a_terminal_a_start_shows_which_phase_it_is_in(shell: Shell) -> None:
-    shown = shell.at_terminal("", "daemon", "start", "--timeout", "3", OCAP_FAILPOINT="restore=hang")
+    (shell.folder / "sitecustomize.py").write_text(SLOW_RESTORE)
+    path = os.pathsep.join([str(shell.folder), shell.environment["PYTHONPATH"]])
+
+    shown = shell.at_terminal("", "daemon", "start", PYTHONPATH=path)
 
     assert "the daemon is starting: restore" in shown
+    assert shown.endswith("ready\n")
+
+
+def test_on_a_terminal_a_start_that_stands_still_is_told(shell: Shell) -> None:
+    shown = shell.at_terminal("", "daemon", "start", "--timeout", "3", OCAP_FAILPOINT="restore=hang")
+
     assert "Error: The daemon (pid " in shown
 
 
