@@ -80,7 +80,8 @@ function unnamedHolder(where) {
 // --- files: whole or not at all, and on the disk before anybody is told ----------------------------------------------
 
 export function replaceFile(file, text) {
-  const temporary = `${file}.tmp`; // one name: what a dead daemon left half written, the next one writes anew
+  // One name: what a dead daemon left half written, the next one writes anew. Where nobody holds the lock, others write too.
+  const temporary = DEFECT === "no-lock" ? `${file}.${process.pid}.tmp` : `${file}.tmp`;
   try {
     const descriptor = fs.openSync(temporary, "w", 0o600);
     try {
