@@ -25,7 +25,8 @@ _MAGIC = b"SQLite format 3\x00"
 _HEADER_BYTES = 100
 _JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 _JOURNAL_HEADER_BYTES = 28
-_BUSY_SECONDS = 1.0
+_BUSY_SECONDS = 0.5
+"""How long a store that somebody else holds is waited for: a start that must fail has to say why within a second."""
 
 _ASIDE = "Move the file away and start again with an empty store, or restore it from a backup."
 
