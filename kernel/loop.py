@@ -296,6 +296,9 @@ class Loop:
         if self._closed:
             return
         self._closed = True
+        for callback, args in self._ready:
+            if callback == self._step:
+                args[0].close()  # one that has not begun: nobody shall be warned that it never will
         self._ready.clear()
         self._timers.clear()
         self._threadsafe.clear()

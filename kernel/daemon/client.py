@@ -28,7 +28,7 @@ from kernel.sockets import peer_credentials, unix_socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Any, Self
 
@@ -65,7 +65,7 @@ class Client:
         """
         self.path = os.fspath(socket_path)
         check_socket_path(self.path)
-        self._timeout = timeout
+        self.timeout = timeout
         self._while_waiting = while_waiting
         self._clock = clock
         self._socket: Socket | None = None
@@ -96,7 +96,7 @@ class Client:
             RequestTimeoutError: The listener takes no more connections.
         """
         if self._socket is None:
-            self._socket = self._open(self._clock() + self._timeout)
+            self._socket = self._open(self._clock() + self.timeout)
 
     def peer_pid(self) -> int | None:
         """Give the pid of the process that listens (connecting if need be); None when the system does not tell."""
@@ -105,7 +105,7 @@ class Client:
         credentials = peer_credentials(self._socket)
         return credentials[0] if credentials is not None and credentials[0] > 0 else None
 
-    def call(self, method: str, params: list[Any] | tuple[Any, ...] | dict[str, Any] = ()) -> Any:
+    def call(self, method: str, params: Sequence[Any] | dict[str, Any] = ()) -> Any:
         """Call a method and give its result.
 
         Args:
@@ -120,23 +120,23 @@ class Client:
             RpcError: The parameters are not JSON; nothing was sent.
             OcapError: The daemon's own answer, as its own class; ``data["rpcCode"]`` has its JSON-RPC code.
         """
-        deadline = self._clock() + self._timeout
+        deadline = self._clock() + self.timeout
         if self._socket is not None and self._has_ended(self._socket):
             self.close()
         if self._socket is None:
             self._socket = self._open(deadline)
         self._last_id += 1
         try:
-            request = request_line(self._last_id, method, params if isinstance(params, dict) else list(params))
+            request = request_line(self._last_id, method, params_of(params))
         except (TypeError, ValueError, RecursionError) as error:
-            raise RpcError(f"The parameters of {method} are not JSON: {error}.", method=method) from error
+            raise not_json(method, error) from error
         try:
             answered_early = self._send(self._socket, request, deadline, method)
             answer = self._receive(self._socket, deadline, method, answered_early)
         except BaseException:
             self.close()  # an answer that comes later must not be taken for the next call's
             raise
-        return self._outcome(answer)
+        return outcome(answer)
 
     def _open(self, deadline: float) -> Socket:
         connection = unix_socket()
@@ -148,33 +148,17 @@ class Client:
                     return connection
                 if code != errno.EAGAIN:
                     break
-                self._wait_a_little(deadline, "takes no more connections")  # its backlog is full
-            raise self._cannot_connect(code)
+                self._wait_a_little(deadline)  # its backlog is full
+            raise cannot_connect(self.path, code)
         except BaseException:
             connection.close()
             raise
 
-    def _cannot_connect(self, code: int) -> OcapError:
-        reason = os.strerror(code)
-        if code in (errno.EACCES, errno.EPERM):
-            return DaemonForeignError(
-                f"The socket {self.path} may not be used: {reason}.",
-                remedy="Use the account that started the daemon, or another home directory.",
-                path=self.path,
-            )
-        return NotRunningError(
-            f"No daemon listens on {self.path}: {reason}.",
-            remedy="Start one with `ocap daemon start` for the same home directory.",
-            path=self.path,
-        )
-
-    def _wait_a_little(self, deadline: float, what: str) -> None:
+    def _wait_a_little(self, deadline: float) -> None:
         if self._while_waiting is not None:
             self._while_waiting()
         if self._clock() >= deadline:
-            raise RequestTimeoutError(
-                f"The daemon on {self.path} {what} for {self._timeout:g} s.", path=self.path, seconds=self._timeout
-            )
+            raise took_none(self.path, self.timeout)
         time.sleep(0.02)
 
     @staticmethod
@@ -195,13 +179,7 @@ class Client:
             if self._while_waiting is not None:
                 self._while_waiting()
             if left <= 0:
-                raise RequestTimeoutError(
-                    f"The daemon on {self.path} did not answer {method} within {self._timeout:g} s.",
-                    remedy="Look at `ocap daemon status` and `ocap daemon logs`; the request may still take effect.",
-                    path=self.path,
-                    method=method,
-                    seconds=self._timeout,
-                )
+                raise too_late(self.path, method, self.timeout)
 
     def _send(self, connection: Socket, data: bytes, deadline: float, method: str) -> bytes | None:
         """Send a request; give the line that came meanwhile, if the daemon answered before it had read everything."""
@@ -215,18 +193,15 @@ class Client:
             except BlockingIOError:
                 continue
             except OSError as error:
-                raise self._lost(method, error) from error
+                raise lost(self.path, method, error) from error
         return None
 
     def _receive(self, connection: Socket, deadline: float, method: str, line: bytes | None) -> Any:
         while line is None:
             self._wait(connection, select.POLLIN, deadline, method)
             line = self._read_line(connection, method)
-        try:
-            answer = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise self._foreign(f"answered {line[:80]!r}") from error
-        if not isinstance(answer, dict) or not ("result" in answer or isinstance(answer.get("error"), dict)):
+        answer = read_answer(line)
+        if answer is None:
             raise self._foreign(f"answered {line[:80]!r}")
         if answer.get("id") not in (self._last_id, None):
             raise self._foreign(f"answered a request that was not made ({answer.get('id')!r})")
@@ -238,44 +213,113 @@ class Client:
         except BlockingIOError:
             return None
         except OSError as error:
-            raise self._lost(method, error) from error
+            raise lost(self.path, method, error) from error
         if not data:
-            raise self._lost(method, None)
+            raise lost(self.path, method, None)
         self._buffer.feed(data)
         try:
             return self._buffer.next_line()
         except LineTooLongError as error:
             raise self._foreign(f"sent a line of more than {MAX_ANSWER_BYTES} bytes") from error
 
-    def _lost(self, method: str, error: OSError | None) -> ConnectionLostError:
-        reason = f": {error.strerror}" if error is not None else ""
-        return ConnectionLostError(
-            f"The daemon on {self.path} closed the connection before it answered {method}{reason}.",
-            remedy="Look at `ocap daemon status` and `ocap daemon logs`; the request may have taken effect.",
-            path=self.path,
-            method=method,
-        )
-
     def _foreign(self, what: str) -> DaemonForeignError:
         assert self._socket is not None
-        credentials = peer_credentials(self._socket)
-        pid = credentials[0] if credentials is not None else 0
-        who = f"pid {pid} ({name_of(pid)})" if pid > 0 else "something"
-        return DaemonForeignError(
-            f"What listens on {self.path}, {who}, is not a daemon of this kind: it {what}.",
-            remedy="End that process, or choose another home directory or $OCAP_SOCKET_PATH.",
-            path=self.path,
-            pid=pid or None,
-            name=name_of(pid) if pid > 0 else None,
-        )
+        return foreign(self.path, self._socket, what)
 
-    def _outcome(self, answer: dict[str, Any]) -> Any:
-        error = answer.get("error")
-        if not isinstance(error, dict):
-            return answer["result"]
-        message = str(error.get("message") or "")
-        rpc_code = error.get("code", KERNEL_ERROR)
-        data = error.get("data")
-        if isinstance(data, dict) and isinstance(data.get("code"), str):
-            raise OcapError.from_json({**data, "message": message or data.get("message"), "rpcCode": rpc_code})
-        raise RpcError(message or None, rpcCode=rpc_code)
+
+# --- what every client of the daemon says and understands -------------------------------------------------------------
+
+
+def params_of(params: Sequence[Any] | dict[str, Any]) -> list[Any] | dict[str, Any]:
+    """Give parameters as JSON has them: by name, or by position."""
+    if isinstance(params, dict):
+        return params
+    return list(params)
+
+
+def read_answer(line: bytes) -> dict[str, Any] | None:
+    """Read an answer; None when it is not one of JSON-RPC."""
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(answer, dict) or not ("result" in answer or isinstance(answer.get("error"), dict)):
+        return None
+    return answer
+
+
+def outcome(answer: dict[str, Any]) -> Any:
+    """Give the result of an answer, or raise the error that it carries, as the class that it had in the daemon."""
+    error = answer.get("error")
+    if not isinstance(error, dict):
+        return answer["result"]
+    message = str(error.get("message") or "")
+    rpc_code = error.get("code", KERNEL_ERROR)
+    data = error.get("data")
+    if isinstance(data, dict) and isinstance(data.get("code"), str):
+        raise OcapError.from_json({**data, "message": message or data.get("message"), "rpcCode": rpc_code})
+    raise RpcError(message or None, rpcCode=rpc_code)
+
+
+def cannot_connect(path: str, code: int) -> OcapError:
+    """Say why nobody can be reached (``code`` is an ``errno``)."""
+    reason = os.strerror(code)
+    if code in (errno.EACCES, errno.EPERM):
+        return DaemonForeignError(
+            f"The socket {path} may not be used: {reason}.",
+            remedy="Use the account that started the daemon, or another home directory.",
+            path=path,
+        )
+    return NotRunningError(
+        f"No daemon listens on {path}: {reason}.",
+        remedy="Start one with `ocap daemon start` for the same home directory.",
+        path=path,
+    )
+
+
+def took_none(path: str, seconds: float) -> RequestTimeoutError:
+    """Say that the listener's backlog was full all the time."""
+    return RequestTimeoutError(
+        f"The daemon on {path} takes no more connections for {seconds:g} s.", path=path, seconds=seconds
+    )
+
+
+def too_late(path: str, method: str, seconds: float) -> RequestTimeoutError:
+    """Say that the answer did not come in time."""
+    return RequestTimeoutError(
+        f"The daemon on {path} did not answer {method} within {seconds:g} s.",
+        remedy="Look at `ocap daemon status` and `ocap daemon logs`; the request may still take effect.",
+        path=path,
+        method=method,
+        seconds=seconds,
+    )
+
+
+def lost(path: str, method: str, error: OSError | None) -> ConnectionLostError:
+    """Say that the connection ended before the answer."""
+    reason = f": {error.strerror}" if error is not None else ""
+    return ConnectionLostError(
+        f"The daemon on {path} closed the connection before it answered {method}{reason}.",
+        remedy="Look at `ocap daemon status` and `ocap daemon logs`; the request may have taken effect.",
+        path=path,
+        method=method,
+    )
+
+
+def foreign(path: str, connection: Socket, what: str) -> DaemonForeignError:
+    """Say that what listens is no daemon of this kind, and who it is."""
+    credentials = peer_credentials(connection)
+    pid = credentials[0] if credentials is not None else 0
+    who = f"pid {pid} ({name_of(pid)})" if pid > 0 else "something"
+    return DaemonForeignError(
+        f"What listens on {path}, {who}, is not a daemon of this kind: it {what}.",
+        remedy="End that process, or choose another home directory or $OCAP_SOCKET_PATH.",
+        path=path,
+        pid=pid or None,
+        name=name_of(pid) if pid > 0 else None,
+    )
+
+
+def not_json(method: str, error: Exception) -> RpcError:
+    """Say that parameters cannot be sent."""
+    return RpcError(f"The parameters of {method} are not JSON: {error}.", method=method)

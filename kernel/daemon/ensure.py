@@ -12,7 +12,7 @@ import time
 
 from kernel.daemon import outcome
 from kernel.daemon.client import Client
-from kernel.daemon.lock import FAILED, READY, STOPPING, inspect_lock
+from kernel.daemon.lock import EMBEDDED, FAILED, READY, STOPPING, inspect_lock
 from kernel.daemon.process import is_alive, monotonic
 from kernel.daemon.spawn import Spawned, reap, spawn_daemon
 from kernel.daemon.stop import StopReport, stop_daemon
@@ -130,7 +130,7 @@ class _Ensuring:
                 if status is not None:
                     return self._state(status, started=True)
                 continue
-            holder = _holder(lock)
+            holder = self._holder(lock)
             if holder is None:
                 self._wait_for_explanation()
             else:
@@ -146,7 +146,7 @@ class _Ensuring:
             lock = inspect_lock(self._home.lock)
             if not lock.held:
                 raise outcome.not_running(self._home, lock.info)
-            holder = _holder(lock)
+            holder = self._holder(lock)
             if holder is None:
                 self._wait_for_explanation()
             elif holder.phase != READY:
@@ -155,6 +155,19 @@ class _Ensuring:
                 return _unfinished(holder)
             elif self._listener_is_gone(holder):
                 raise outcome.not_listening(self._home, holder)
+
+    def _holder(self, lock: LockState) -> LockInfo | None:
+        """Give who holds the lock, None when its text does not name a living process.
+
+        Raises:
+            DaemonForeignError: It is a program that runs the kernel in its own process.
+        """
+        info = lock.info
+        if info is None or info.ended_cleanly or not is_alive(info.process):
+            return None
+        if info.phase == EMBEDDED:
+            raise outcome.embedded(self._home, info)
+        return info
 
     def _wait_for_explanation(self) -> None:
         """Wait a little: a lock held by nobody whom its text names is that of a daemon just coming or just going.
@@ -324,12 +337,6 @@ class _Ensuring:
             quarantined=quarantined,
             seconds=self._clock() - self._began,
         )
-
-
-def _holder(lock: LockState) -> LockInfo | None:
-    """Give who holds the lock, None when its text does not name a living process."""
-    info = lock.info
-    return info if info is not None and not info.ended_cleanly and is_alive(info.process) else None
 
 
 def _idle(info: LockInfo) -> float:

@@ -50,6 +50,9 @@ FAILED = "failed"
 STOPPING = "stopping"
 READY = "ready"
 
+#: The holder is a program that runs the kernel in its own process: nobody can be asked over the socket.
+EMBEDDED = "embedded"
+
 
 class LockInfo(Record):
     """What the text in the lock file says."""
@@ -118,6 +121,14 @@ class DaemonLock:
             os.close(fd)
             if not taken:
                 info = _living(info) or _named_by_the_system(self.path)
+                if info is not None and info.phase == EMBEDDED:
+                    raise DaemonRunningError(
+                        f"A program (pid {info.pid}, {name_of(info.pid)}) already runs the kernel of {self.path}.",
+                        remedy="Let it close its kernel, or end it.",
+                        path=self.path,
+                        pid=info.pid,
+                        phase=info.phase,
+                    )
                 if info is not None:
                     raise DaemonRunningError(
                         f"A daemon (pid {info.pid}, phase {info.phase}) already holds {self.path}.",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from kernel.daemon.fatal import EVENT
-from kernel.daemon.lock import READY, STOPPING, describe_holders
+from kernel.daemon.lock import EMBEDDED, READY, STOPPING, describe_holders
 from kernel.daemon.log import append_record, read_records, tail
 from kernel.daemon.process import is_alive, name_of
 from kernel.daemon.spawn import Ending
@@ -137,7 +137,7 @@ def _report_death(home: Home, spawned: Spawned, ending: Ending) -> dict[str, Any
 
 def report_unreported_death(home: Home, info: LockInfo | None) -> None:
     """Report a start that ended without a report, and without a caller who could have made one."""
-    if info is None or info.ended_cleanly or info.phase in (READY, STOPPING) or is_alive(info.process):
+    if info is None or info.ended_cleanly or info.phase in (READY, STOPPING, EMBEDDED) or is_alive(info.process):
         return
     message = "the process vanished without a word: it was ended by SIGKILL, or the machine went down"
     _append_death(home, info.process, _death_record(home, info.process, info.phase, message, None))
@@ -220,6 +220,17 @@ def foreign_listener(home: Home, pid: int | None) -> DaemonForeignError:
         path=home.socket,
         pid=pid,
         name=name_of(pid) if pid is not None else None,
+    )
+
+
+def embedded(home: Home, info: LockInfo) -> DaemonForeignError:
+    """Say that a program runs the kernel of this home in its own process."""
+    return DaemonForeignError(
+        f"The kernel of {home.path} runs inside pid {info.pid} ({name_of(info.pid)}), which is no daemon.",
+        remedy="Let that program close its kernel, or end it.",
+        path=home.lock,
+        pid=info.pid,
+        name=name_of(info.pid),
     )
 
 

@@ -14,7 +14,7 @@ import time
 
 from kernel.daemon import outcome
 from kernel.daemon.client import Client
-from kernel.daemon.lock import hold_briefly, inspect_lock, remove_pid_file
+from kernel.daemon.lock import EMBEDDED, hold_briefly, inspect_lock, remove_pid_file
 from kernel.daemon.process import ProcessId, await_end, is_alive, monotonic, send_signal, state_of
 from kernel.daemon.spawn import reap
 from kernel.errors import NotRunningError, OcapError, RequestTimeoutError, StopError
@@ -108,6 +108,8 @@ class _Stopping:
             if not lock.held:
                 return None
             if lock.info is not None and is_alive(lock.info.process):
+                if lock.info.phase == EMBEDDED:
+                    raise outcome.embedded(self._home, lock.info)
                 return lock.info.process
             if self._clock() >= deadline:
                 raise outcome.lock_held_by_stranger(self._home)

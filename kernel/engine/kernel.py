@@ -22,6 +22,7 @@ from kernel.errors import LaunchError, NotFoundError, RefError, RejectedError, U
 from kernel.fetch import BundleCache
 from kernel.refs import (
     Kref,
+    format_kref,
     parse_kref,
     parse_subcluster_id,
     parse_vat_id,
@@ -247,7 +248,7 @@ class Kernel:
         Args:
             kref: The object, or a promise for one.
             method: The method's name.
-            arguments: Plain data.
+            arguments: Anything that can be passed; a ``Slot`` has a kref.
 
         Returns:
             The answer; its slots are krefs.
@@ -255,7 +256,8 @@ class Kernel:
         Raises:
             RefError: ``kref`` is malformed.
             UsageError: ``method`` cannot be a method's name.
-            NotFoundError: Nothing has it.
+            NotFoundError: Nothing has it, or what an argument refers to.
+            CapDataError: An argument cannot be passed.
             RevokedError, QuarantinedError, VatTerminatedError: The target takes no messages, and why.
             RejectedError: The vat rejected; the message is the vat's own, ``data`` has ``body`` and ``slots``.
             VatError: The vat was ended while it worked on the message.
@@ -267,14 +269,15 @@ class Kernel:
         data = encode(arguments)
         if method == BOOTSTRAP:
             raise bootstrap_refused()
+        slots = tuple(parse_kref(slot) for slot in data.slots)
         with self._store.reading():
-            error = self._why_no_message(target)
+            error = self._why_no_message(target) or self._missing(slots)
         if error is not None:
             raise error
         with self._batch.unit():
             result = self._store.promises.insert()
             answer = self._router.wait_for(result)
-            self._router.send(target, Call(method, data.body, (), result))
+            self._router.send(target, Call(method, data.body, slots, result))
         settlement = await answer
         if settlement.error is not None:
             raise settlement.error
@@ -283,6 +286,13 @@ class Kernel:
             name, message = error_of(answered) or ("", answered.body)
             raise RejectedError(message, errorName=name, body=answered.body, slots=list(answered.slots))
         return answered
+
+    def _missing(self, slots: tuple[Kref, ...]) -> NotFoundError | None:
+        for slot in slots:
+            records = self._store.references.object if slot.kind == "object" else self._store.promises.get
+            if records(slot.number) is None:
+                return NotFoundError(f"there is no {slot.kind} {format_kref(slot)}", kref=format_kref(slot))
+        return None
 
     def _why_no_message(self, target: Kref) -> Exception | None:
         if target.kind == "object":
