@@ -4,6 +4,7 @@
 |---|---|
 | `Exo` | base class of objects whose public methods other vats can call |
 | `E` | ``E(reference).method(...)`` sends a message and gives a promise of its result |
+| `PromiseKit` | a promise that the vat settles itself, later |
 | `Promise`, `Presence` | what promises and references of other vats are, for annotations |
 | `RemoteError` | what awaiting a rejected promise raises: ``name`` and ``message`` as they were at home |
 | `Tagged`, `Symbol` | passable values that Python has no type of its own for |
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from kernel.capdata import RemoteError, Symbol, Tagged
 from kernel.vat.exo import Exo
+from kernel.vat.promise_kit import PromiseKit
 from kernel.vat.references import E, Presence, Promise
 
-__all__ = ["E", "Exo", "Presence", "Promise", "RemoteError", "Symbol", "Tagged"]
+__all__ = ["E", "Exo", "Presence", "Promise", "PromiseKit", "RemoteError", "Symbol", "Tagged"]

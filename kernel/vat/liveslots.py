@@ -92,14 +92,14 @@ class Liveslots:
         try:
             arguments = decode(args, self._value_of, what="arguments")
         except CapDataError as error:  # of the sender's making: the kernel does not read what it carries
-            self._reject(promise, TypeError(f"the arguments of {method}() cannot be read: {error.message}"))
+            self.reject(promise, TypeError(f"the arguments of {method}() cannot be read: {error.message}"))
             return
         if not isinstance(arguments, list):
-            self._reject(promise, TypeError(f"the arguments of {method}() are not a list"))
+            self.reject(promise, TypeError(f"the arguments of {method}() are not a list"))
             return
         exo = self._exports.get(target)
         if exo is None:
-            self._reject(
+            self.reject(
                 promise,
                 RemoteError(
                     "NotFoundError",
@@ -130,7 +130,7 @@ class Liveslots:
             if rejected:
                 promise.settle(REJECTED, value)
             else:
-                self._resolve(promise, value)
+                self.resolve(promise, value)
 
     def finish_crank(self) -> dict[str, Any]:
         """Run the vat's code until it has nothing left to do, and hand over what it did."""
@@ -199,18 +199,18 @@ class Liveslots:
             value = invoke(exo, method, arguments)
         except BaseException as error:  # noqa: BLE001  (whatever vat code raises, SystemExit too, answers the message)
             self._explain(error)
-            self._reject(promise, error)
+            self.reject(promise, error)
         else:
-            self._resolve(promise, value)
+            self.resolve(promise, value)
 
     def _step(self, coroutine: Coroutine[Any, None, Any], outcome: Promise, error: BaseException | None) -> None:
         try:
             awaited = coroutine.send(None) if error is None else coroutine.throw(error)
         except StopIteration as stop:
-            self._resolve(outcome, stop.value)
+            self.resolve(outcome, stop.value)
         except BaseException as raised:  # noqa: BLE001  (as in _call)
             self._explain(raised)
-            self._reject(outcome, raised)
+            self.reject(outcome, raised)
         else:
             if isinstance(awaited, Promise):
                 awaited.when_settled(partial(self._step, coroutine, outcome, None))
@@ -233,14 +233,14 @@ class Liveslots:
         promise.decided_here = True
         return promise
 
-    def _resolve(self, promise: Promise, value: Any) -> None:
+    def resolve(self, promise: Promise, value: Any) -> None:
         """Settle with a value, or follow it when it is itself a promise."""
         if isinstance(value, CoroutineType):
             value = self._promise_of(value)
         if not isinstance(value, Promise):
             self._settle(promise, FULFILLED, value)
         elif self._leads_to(value, promise):
-            self._reject(promise, TypeError("a promise cannot be resolved to itself"))
+            self.reject(promise, TypeError("a promise cannot be resolved to itself"))
         else:
             value.when_settled(partial(self._follow, promise, value))
 
@@ -248,7 +248,7 @@ class Liveslots:
         if followed.state is REJECTED:
             self._settle(promise, REJECTED, followed.outcome)
         else:
-            self._resolve(promise, followed.outcome)
+            self.resolve(promise, followed.outcome)
 
     @staticmethod
     def _leads_to(value: object, promise: Promise) -> bool:
@@ -258,7 +258,8 @@ class Liveslots:
             value = value.outcome if value.state is FULFILLED else None
         return False
 
-    def _reject(self, promise: Promise, error: BaseException) -> None:
+    def reject(self, promise: Promise, error: BaseException) -> None:
+        """Settle with an error."""
         self._settle(promise, REJECTED, error)
 
     def _settle(self, promise: Promise, state: str, value: Any) -> None:

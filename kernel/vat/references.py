@@ -39,6 +39,12 @@ class Sender(Protocol):
     def soon(self, call: Callable[[], None]) -> None:
         """Make a call later in this crank."""
 
+    def resolve(self, promise: Promise, value: object) -> None:
+        """Settle a promise that is decided here, or have it follow another."""
+
+    def reject(self, promise: Promise, error: BaseException) -> None:
+        """Reject a promise that is decided here."""
+
     def spawn(self, coroutine: Coroutine[Any, None, Any]) -> Promise:
         """Run a coroutine in turns; the promise has its outcome."""
 
