@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 _LINGER_SECONDS = 0.02
 """How long work that nobody waits for may stay uncommitted, so that it can share a commit with what follows."""
 
+_GATHER_SECONDS = 0.005
+"""How long an output may be held back while vats are at work, so that what they do can share its commit: some ten times
+what a commit takes, so that under load the time goes into messages."""
+
+_PAUSE_SECONDS = 0.001
+"""How long an output is held back when nothing more gets done: a vat that works for long must not delay the others."""
+
 
 class Batch:
     """The store's current transaction; see the head of this module."""
@@ -35,9 +42,13 @@ class Batch:
         self._log = log
         self._outputs: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._on_lost: list[Callable[[StoreError], object]] = []
-        self._commit_scheduled = False
+        self._deciding = False
+        self._held: TimerHandle | None = None
+        self._held_until = 0.0
         self._linger: TimerHandle | None = None
         self._losses = 0
+        self.at_work: Callable[[], bool] = lambda: False
+        """Says whether more work is about to be done that could share the commit."""
         self.reset_workers: Callable[[StoreError], object] = lambda _error: None
         self.keeps_failing: Callable[[StoreError], object] = lambda _error: None
         """Called when the store has failed again, and nothing became durable in between."""
@@ -60,9 +71,9 @@ class Batch:
             del self._outputs[outputs:], self._on_lost[on_lost:]
             raise
         if self._outputs:
-            self._commit_soon()
+            self._decide_soon()
         elif self._linger is None:
-            self._linger = self._loop.call_later(_LINGER_SECONDS, self._commit_soon)
+            self._linger = self._loop.call_later(_LINGER_SECONDS, self._commit_or_report)
 
     def after_commit(self, callback: Callable[..., object], *args: Any) -> None:
         """Call once the unit under way is durable; never if it is undone."""
@@ -78,10 +89,10 @@ class Batch:
         Raises:
             StoreError: The store failed; everything since the last commit is undone and every waiter was told.
         """
-        self._commit_scheduled = False
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
+        for timer in (self._held, self._linger):
+            if timer is not None:
+                timer.cancel()
+        self._held = self._linger = None
         dirty = self._store.dirty
         try:
             self._store.commit()
@@ -98,16 +109,31 @@ class Batch:
             except Exception as error:  # noqa: BLE001 - one output that fails must not hold back the others
                 self._loop.report_unhandled(error)
 
-    def _commit_soon(self) -> None:
-        if not self._commit_scheduled:
-            self._commit_scheduled = True
-            self._loop.call_soon(self._commit_or_report)
+    def _decide_soon(self) -> None:
+        """Decide about the commit once what the unit has set going is under way, which is in the round after next."""
+        if not self._deciding:
+            self._deciding = True
+            self._loop.call_soon(self._loop.call_soon, self._decide)
+
+    def _decide(self) -> None:
+        self._deciding = False
+        if not self._outputs:
+            return
+        if not self.at_work():
+            self._commit_or_report()
+            return
+        now = self._loop.time()
+        if self._held is None:
+            self._held_until = now + _GATHER_SECONDS
+        else:
+            self._held.cancel()
+        self._held = self._loop.call_later(
+            max(0.0, min(_PAUSE_SECONDS, self._held_until - now)), self._commit_or_report
+        )
 
     def _commit_or_report(self) -> None:
         from kernel.errors import StoreError
 
-        if not self._commit_scheduled:
-            return
         try:
             self.commit()
         except StoreError as error:

@@ -119,6 +119,7 @@ class Kernel:
             self._termination,
             log,
         )
+        self._batch.at_work = self._vats.at_work
         self._batch.reset_workers = self._vats.restart_after_loss
         self._batch.keeps_failing = self._router.give_up_all
         self._router.work_for = self._vats.poke

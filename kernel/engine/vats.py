@@ -72,6 +72,7 @@ class Vats:
         self._options = options
         self._processes: dict[int, VatProcess] = {}
         self._poked: set[int] = set()
+        self._delivering: set[int] = set()
         self._starts = Starts(self._begin_turn)
         self._running = False
         self._retry: TimerHandle | None = None
@@ -109,6 +110,10 @@ class Vats:
     def process_ids(self) -> dict[int, int | None]:
         """Give the process id of each vat that has a worker (None while it is being made)."""
         return {vat_id: process.worker.pid for vat_id, process in self._processes.items() if process.worker}
+
+    def at_work(self) -> bool:
+        """Say whether a vat is working on a delivery now."""
+        return bool(self._delivering)
 
     # --- starting ---
 
@@ -199,6 +204,7 @@ class Vats:
         process.ended = True
         process.ready = False
         process.stop_timer()
+        self._delivering.discard(vat_id)
         self._starts.over(process)
         if process.worker is not None:
             process.worker.kill()
@@ -262,6 +268,7 @@ class Vats:
         assert process.worker is not None
         process.delivery = delivery
         process.names = names
+        self._delivering.add(process.vat_id)
         process.timer = self._loop.call_later(self._options.delivery_timeout, self._delivery_expired, process)
         process.worker.send(frame)
 
@@ -354,6 +361,7 @@ class Vats:
         process.stop_timer()
         process.next_import = names.next_import
         process.delivery = process.names = None
+        self._delivering.discard(process.vat_id)
         self.poke(process.vat_id)
 
     def _on_log(self, process: VatProcess, frame: list[Any]) -> None:
