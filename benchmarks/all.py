@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks import death, imports, starting, suite, vats
+from benchmarks import death, imports, messages, starting, suite, vats
 
-BENCHMARKS = (starting.BENCHMARK, death.BENCHMARK, vats.BENCHMARK, suite.BENCHMARK, imports.BENCHMARK, imports.PROJECT)
+BENCHMARKS = (
+    starting.BENCHMARK,
+    death.BENCHMARK,
+    messages.BENCHMARK,
+    vats.BENCHMARK,
+    suite.BENCHMARK,
+    imports.BENCHMARK,
+    imports.PROJECT,
+)

@@ -15,7 +15,7 @@ from benchmarks.all import BENCHMARKS
 
 ROOT = Path(__file__).parents[2]
 
-QUICK = ("start", "death", "vats", "imports")
+QUICK = ("start", "death", "messages", "vats", "imports")
 
 
 def run(module: str, *words: str) -> subprocess.CompletedProcess[str]:
