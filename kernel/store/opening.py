@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import time
 
 from kernel.errors import (
     StoreCorruptError,
@@ -27,6 +28,7 @@ _JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 _JOURNAL_HEADER_BYTES = 28
 _BUSY_SECONDS = 0.5
 """How long a store that somebody else holds is waited for: a start that must fail has to say why within a second."""
+_BUSY_PAUSE_SECONDS = 0.01
 
 _ASIDE = "Move the file away and start again with an empty store, or restore it from a backup."
 
@@ -170,7 +172,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> bool:
         # The first pages are written before the write-ahead log is switched on, so that the header of even the youngest
         # store says whose it is.
         migrate(connection, version)
-    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    mode = _switch_to_write_ahead_log(connection)
     if mode != "wal":
         raise StoreError(
             f"the store {path} cannot have a write-ahead log (journal mode stays {mode!r})",
@@ -180,6 +182,22 @@ def _prepare(connection: sqlite3.Connection, path: str) -> bool:
     connection.execute("PRAGMA foreign_keys = ON")
     _check_tables(connection, path)
     return created
+
+
+def _switch_to_write_ahead_log(connection: sqlite3.Connection) -> str:
+    """Ask for a write-ahead log; gives the journal mode that there is then.
+
+    SQLite does not wait for the lock that this takes as it does for others, since it has one to read by then: whoever
+    has the store for a moment would end the start.
+    """
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        time.sleep(_BUSY_PAUSE_SECONDS)
 
 
 def _check_tables(connection: sqlite3.Connection, path: str) -> None:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -276,6 +277,19 @@ def test_a_store_that_another_process_holds_is_refused_with_its_pid(tmp_path: Pa
         assert told.data["holders"] == [holder.pid]
         holder.kill()
     assert lock_holders(path) == []
+
+
+def test_whoever_writes_to_a_young_store_for_a_moment_does_not_end_its_start(tmp_path: Path) -> None:
+    path = str(tmp_path / "kernel.sqlite")
+    Store.open(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as store:
+        store.execute("PRAGMA journal_mode = DELETE")  # as a start leaves it that ends before it has switched
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        leaves = threading.Timer(0.2, writer.rollback)  # a start that does not wait has failed long before
+        leaves.start()
+        Store.open(path).close()
+        leaves.join()
 
 
 def busy(path: str) -> sqlite3.OperationalError:
