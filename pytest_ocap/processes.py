@@ -30,6 +30,9 @@ OURS: set[int] = set()
 REAPER = "from pytest_ocap.reaper import main"
 """What stands in the command line of a process that cleans up after a test process."""
 
+TRACER = "ocap-strace-"
+"""What stands in the command line of a process that traces a daemon for the harness, and ends with it."""
+
 SETTLE_SECONDS = 5.0
 """How long killed processes may take to vanish."""
 
@@ -53,7 +56,7 @@ def using(home: Path, *, since: float | None = None) -> list[psutil.Process]:
 
     A process uses a home when it inherited the harness's token, when its command line or working directory names the
     home, or when it has a file of it open; descendants of such a process count too.  One that cleans up after a test
-    process does not: it ends by itself, after it has ended what nobody else would.
+    process does not: it ends by itself, after it has ended what nobody else would.  Nor does one that merely traces.
     """
     import psutil
 
@@ -71,7 +74,7 @@ def using(home: Path, *, since: float | None = None) -> list[psutil.Process]:
     for pid in sorted(found):
         with suppress(psutil.Error):  # it has ended meanwhile
             process = psutil.Process(pid)
-            if any(REAPER in word for word in process.cmdline()):
+            if any(REAPER in word or TRACER in word for word in process.cmdline()):
                 continue
             now = users.look(pid)  # what has that pid now is what had it before, and so is what was made in between
             if now is not None and now.lives and now.created == table[pid].created:

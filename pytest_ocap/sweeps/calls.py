@@ -129,6 +129,11 @@ class Call:
     injected: str | None = None
     ended: float | None = None
 
+    @property
+    def gives_up_a_lock(self) -> bool:
+        """Whether it is a lock that is given up, and not one that is taken."""
+        return self.operation is not None and ": release" in self.operation
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:

@@ -9,6 +9,7 @@ from pytest_ocap.sweeps.moments import Moments
 from pytest_ocap.sweeps.powercuts import PowerCuts
 from pytest_ocap.sweeps.supervisor import Supervisor
 from pytest_ocap.sweeps.systemcalls import SystemCalls
+from pytest_ocap.sweeps.witness import Witness
 from pytest_ocap.verdict import UnsupportedError
 
 if TYPE_CHECKING:
@@ -52,6 +53,14 @@ def _at_system_calls(_driver: KernelDriver, _notes: tuple[str, ...]) -> Injector
     return SystemCalls(supervisor)
 
 
+def _by_strace(_driver: KernelDriver, _notes: tuple[str, ...]) -> Injector:
+    witness = Witness()
+    lacking = witness.missing()
+    if lacking is not None:
+        raise UnsupportedError(f"no system call can be traced here: {lacking}")
+    return SystemCalls(witness)
+
+
 def _at_phases(driver: KernelDriver, notes: tuple[str, ...]) -> Injector:
     lacking = lacks(driver, {Capability.PHASES})
     if lacking is not None:
@@ -62,4 +71,5 @@ def _at_phases(driver: KernelDriver, notes: tuple[str, ...]) -> Injector:
 _MAKERS: dict[str, Callable[[KernelDriver, tuple[str, ...]], Injector]] = {
     "seccomp": _at_system_calls,
     "phases": _at_phases,
+    "strace": _by_strace,
 }

@@ -29,6 +29,8 @@ from pytest_ocap.sweeps.points import Point
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_ocap.sweeps.calls import Call
+
 
 class How(enum.StrEnum):
     """What a fault does."""
@@ -62,6 +64,9 @@ TRANSIENT = frozenset({errno.EINTR, errno.EAGAIN})
 """Errors that ask for another attempt: from then on, they would be a hang of the harness's making."""
 
 SHORTENED = frozenset({Kind.WRITE, Kind.SEND})
+LEAST_TO_HALVE = 2
+"""The bytes of the shortest write of which a half can be made."""
+
 DEFAULT_DELAY = 0.2
 """Seconds by which ``slow`` delays when it does not say."""
 
@@ -133,6 +138,11 @@ class Injection:
     def __str__(self) -> str:
         return f"{self.point}={self.fault}"
 
+    def reason_against(self) -> str | None:
+        """Say why such a fault cannot strike at such a point, by whatever means; None when it can."""
+        kind = self.point.kind
+        return None if self.fault.can_strike(kind) else f"{self.fault} cannot strike a call of the kind {kind}"
+
     @classmethod
     def parse(cls, text: str) -> Injection:
         """Read the text form, ``POINT=FAULT``; :class:`ValueError` says what is wrong with it."""
@@ -170,6 +180,19 @@ class Reached:
 
     fired: tuple[Firing, ...]
     missed: tuple[tuple[Injection, str], ...]
+
+
+def faults_at(call: Call) -> Iterator[Fault]:
+    """Enumerate the faults that a call can suffer.
+
+    Nobody can be in the way of a lock that is given up, and no signal; a byte cannot be halved.
+    """
+    for fault in faults(call.kind):
+        if call.gives_up_a_lock and fault.error in TRANSIENT:
+            continue
+        if fault.how is How.SHORT and len(call.data or b"") < LEAST_TO_HALVE:
+            continue
+        yield fault
 
 
 def faults(kind: Kind) -> Iterator[Fault]:

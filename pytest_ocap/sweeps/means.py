@@ -45,6 +45,10 @@ class Session(Protocol):
         """Give the pids of the run's processes that still live, as far as they are known."""
         ...
 
+    def stopped(self) -> Sequence[int]:
+        """Give the pids of the run's processes that stand still, since a signal has stopped them."""
+        ...
+
 
 class Means(Protocol):
     """A way to record and to inject."""
@@ -53,6 +57,14 @@ class Means(Protocol):
 
     def missing(self) -> str | None:
         """Say what this machine lacks and what to install or allow; None when the means works here."""
+        ...
+
+    def cannot(self, injection: Injection) -> str | None:
+        """Say why a fault cannot be made to happen in a workload that was recorded without faults; None: it can."""
+        ...
+
+    def close(self) -> None:
+        """End what it has started for itself."""
         ...
 
     def record(

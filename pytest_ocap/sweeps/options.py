@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 WORKLOADS = ("start", "session", "restore", "repair", "prune", "terminate", "pin", "restart", "logs", "migration")
 """The names of the workloads."""
 
-MEANS = ("seccomp", "phases")
-"""The means by which faults are injected, the best first."""
+MEANS = ("seccomp", "phases", "strace")
+"""The means by which faults are injected: the best, the one for where it does not work, and the witness against it."""
 
 SHARDS = 16
 

@@ -17,7 +17,7 @@ from pytest_ocap.sweeps import abi, tracee
 from pytest_ocap.sweeps.calls import Call, Recording
 from pytest_ocap.sweeps.connections import Channels
 from pytest_ocap.sweeps.handlers import handlers
-from pytest_ocap.sweeps.injection import ERRORS, Firing, How, Injection, Reached
+from pytest_ocap.sweeps.injection import ERRORS, LEAST_TO_HALVE, Firing, How, Injection, Reached
 from pytest_ocap.sweeps.lives import Lives
 from pytest_ocap.sweeps.notify import Listener, Notification, libc
 from pytest_ocap.sweeps.points import Namer
@@ -154,10 +154,12 @@ class Run:
         injection = self._armed.pop(point, None)
         if injection is None:
             return None
-        if not injection.fault.can_strike(draft.kind):
-            self._missed[injection] = f"{injection.fault} cannot strike a call of the kind {draft.kind}"
+        if (reason := injection.reason_against()) is not None:
+            self._missed[injection] = reason
             return None
-        if injection.fault.how is How.SHORT and (draft.perform is None or len(draft.fields.get("data") or b"") < 2):
+        if injection.fault.how is How.SHORT and (
+            draft.perform is None or len(draft.fields.get("data") or b"") < LEAST_TO_HALVE
+        ):
             self._missed[injection] = "there was less than two bytes to cut, or it could not be cut"
             return None
         if injection.fault.persistent:

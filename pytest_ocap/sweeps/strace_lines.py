@@ -28,6 +28,7 @@ _DESCRIPTOR = re.compile(r"(-?\d+)(?:<(.*)>)?(\(deleted\))?", re.DOTALL)
 _SOCKET = re.compile(r'UNIX-STREAM:\[(\d+)(?:->(\d+))?(?:,"(.*)")?\]')
 _TOKEN = re.compile(r'"[^"]*"|[-=]>|[][{}()<>,]')
 _KILLED = re.compile(r"\+\+\+ killed by (SIG\w+)")
+_STOPPED = "--- stopped by "
 
 
 @dataclass
@@ -44,6 +45,7 @@ class Line:
         seconds: How long it took.
         injected: Whether strace tampered with it.
         killed: Whether its thread was killed in it or right after it.
+        stopped: Whether its thread was stopped in it or right after it.
     """
 
     thread: int
@@ -55,6 +57,7 @@ class Line:
     seconds: float | None = None
     injected: bool = False
     killed: bool = False
+    stopped: bool = False
 
     def number(self, place: int) -> int:
         """Give an argument that is a number, or the number of a descriptor."""
@@ -80,6 +83,8 @@ def read(lines: Iterable[str]) -> list[Line]:
                 last[thread].killed = True
             continue
         if rest.startswith("---"):
+            if rest.startswith(_STOPPED) and thread in last:
+                last[thread].stopped = True
             continue
         if unfinished := _UNFINISHED.fullmatch(rest):
             call = Line(thread, began, unfinished[1])

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_ocap import processes
 from pytest_ocap.processes import OURS
 from pytest_ocap.sweeps.means import MeansError
 from pytest_ocap.sweeps.supervision import kill_all, receive, send
@@ -62,6 +63,10 @@ class Supervisor:
         from pytest_ocap.sweeps.probing import supervisor_lacks
 
         return supervisor_lacks()
+
+    def cannot(self, injection: Injection) -> str | None:
+        """Say why it cannot inject a fault; see :class:`pytest_ocap.sweeps.means.Means`."""
+        return injection.reason_against()
 
     @contextmanager
     def record(self, home: Path, workload: str, injections: Sequence[Injection] = ()) -> Iterator[SupervisedSession]:
@@ -173,6 +178,10 @@ class SupervisedSession:
     def running(self) -> list[int]:
         """Give the pids of the processes that still live."""
         return list(self._supervisor.ask("ask", "running"))
+
+    def stopped(self) -> list[int]:
+        """Give the pids of the processes that stand still."""
+        return [process.pid for process in processes.named(self.running()) if processes.stopped(process)]
 
     def heard(self) -> int:
         """Say how many calls have been looked at so far, those that did not touch the home included."""

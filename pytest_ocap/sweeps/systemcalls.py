@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from pytest_ocap import processes
 from pytest_ocap.driver import PLAIN, Setting
 from pytest_ocap.sweeps.calls import Kind
 from pytest_ocap.sweeps.cases import Case
-from pytest_ocap.sweeps.injection import ERRORS, How, Injection, faults
+from pytest_ocap.sweeps.injection import ERRORS, How, Injection, faults_at
 from pytest_ocap.sweeps.points import POINT_KINDS, all_kinds, points
 
 if TYPE_CHECKING:
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from pytest_ocap.sweeps.calls import Call
     from pytest_ocap.sweeps.cases import Armed
     from pytest_ocap.sweeps.injection import Fault
-    from pytest_ocap.sweeps.means import Session
+    from pytest_ocap.sweeps.means import Means, Session
     from pytest_ocap.sweeps.points import Point
-    from pytest_ocap.sweeps.supervisor import Supervisor
     from pytest_ocap.sweeps.workloads import Workload
 
 BEFORE, AFTER = 30, 10
 """How many calls before and after that at which a fault struck an account shows."""
+
+SETTLE_SECONDS = 5.0
+"""How long what a workload's clients have stopped may take to be gone."""
 
 _SWEEPS = {
     How.KILL: "kill",
@@ -46,9 +48,8 @@ _SWEEPS = {
 class Supervised:
     """One run under supervision."""
 
-    def __init__(self, session: Session, home: Path) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._home = home
 
     def start(self, driver: KernelDriver, home: Path, *, timeout: float, setting: Setting = PLAIN) -> Outcome:
         """Start the daemon under supervision."""
@@ -63,8 +64,8 @@ class Supervised:
         return f"{first.injection.fault} struck {first.name} (call {first.call}) of process {first.process}"
 
     def stopped(self) -> Sequence[int]:
-        """Give the processes of the home that are stopped."""
-        return [process.pid for process in processes.using(self._home) if processes.stopped(process)]
+        """Give the processes that stand still."""
+        return self._session.stopped()
 
     def running(self) -> Sequence[int]:
         """Give the processes that still live."""
@@ -87,13 +88,13 @@ class SystemCalls:
 
     points_are = "the system calls by which the daemon and its client touch the home"
 
-    def __init__(self, means: Supervisor) -> None:
+    def __init__(self, means: Means) -> None:
         self.name = means.name
         self.notes: tuple[str, ...] = ()
         self._means = means
 
     def close(self) -> None:
-        """End the supervisor."""
+        """End what the means has started."""
         self._means.close()
 
     def cases(
@@ -101,18 +102,23 @@ class SystemCalls:
     ) -> Iterator[Case]:
         """Record the workload, and give every fault that each of its calls can suffer."""
         with self._means.record(home, workload.name) as session:
-            run(Supervised(session, home))
+            run(Supervised(session))
+            session.wait(SETTLE_SECONDS)
             recording = session.recording()
-        self.notes = recording.notes
+        left: Counter[str] = Counter()
         for point, call in points(recording, workload.name, all_kinds()):
-            for fault in faults(call.kind):
-                yield _case(point, call, fault)
+            for fault in faults_at(call):
+                reason = self._means.cannot(Injection(point, fault))
+                left.update([reason] if reason is not None else [])
+                if reason is None:
+                    yield _case(point, call, fault)
+        self.notes = (*recording.notes, *(f"{number} faults are no cases: {why}" for why, number in left.items()))
 
     @contextlib.contextmanager
     def armed(self, driver: KernelDriver, home: Path, case: Case) -> Iterator[Armed]:
         """Supervise a run, with the case's fault on its way."""
         with self._means.record(home, case.workload, [Injection.parse(case.id)]) as session:
-            yield Supervised(session, home)
+            yield Supervised(session)
 
 
 def _case(point: Point, call: Call, fault: Fault) -> Case:

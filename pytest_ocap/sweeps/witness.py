@@ -1,9 +1,9 @@
 """Recording and injecting by strace: the witness against which the supervisor is checked.
 
 Invariant: it shares nothing with the supervisor but the table of calls and the form of a recording.  strace cannot be
-told of a point by name, only of "this thread's n-th call of that name"; so the witness injects where an earlier run of
+told of a point by name, only of "each thread's n-th call of that name"; so the witness injects where an earlier run of
 the same workload, without faults, has told it which that is, and looks afterwards whether the fault struck the point
-that was meant.
+that was meant, and no other call.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_ocap.clock import Clock
+from pytest_ocap.processes import TRACER
 from pytest_ocap.sweeps import abi, strace_lines
 from pytest_ocap.sweeps.injection import Fault, Firing, How, Injection, Reached
 from pytest_ocap.sweeps.points import all_kinds, points
@@ -41,6 +42,8 @@ _CANNOT = {
     How.KILL_AFTER: "strace kills before a call, not after it",
     How.SHORT: "strace cannot cut a write short",
 }
+_PASSED_BY = "its point was not reached"
+_ELSEWHERE = "strace, which counts each thread's calls by their names, struck another call, or others besides"
 _UNKNOWN = "strace must have recorded the workload without faults before: it counts a thread's calls by their names"
 
 
@@ -61,10 +64,10 @@ class Witness:
     @contextmanager
     def record(self, home: Path, workload: str, injections: Sequence[Injection] = ()) -> Iterator[WitnessedSession]:
         """Record a run; see :class:`pytest_ocap.sweeps.means.Means`.  A run without faults is learned from."""
-        folder = tempfile.mkdtemp(prefix="ocap-strace-")
+        folder = tempfile.mkdtemp(prefix=TRACER)
         session = WitnessedSession(folder, os.path.realpath(home), workload)
         for injection in injections:
-            session.arm(injection, self._expressions(injection))
+            session.arm(injection, self.cannot(injection), self._learned.get(injection.point))
         try:
             yield session
             if not injections and session.wait(_SETTLE_SECONDS):
@@ -86,20 +89,15 @@ class Witness:
             if number in located:
                 self._learned[located[number]] = (line.name, mine[line.name])
 
-    def _expressions(self, injection: Injection) -> list[str] | str:
-        """Give what strace must be told, or the reason why it cannot be."""
-        fault, point = injection.fault, injection.point
-        found = self._learned.get(point)
-        if found is None:
-            return _UNKNOWN
-        if not fault.can_strike(point.kind):
-            return f"{fault} cannot strike a call of the kind {point.kind}"
-        if fault.persistent:
+    def cannot(self, injection: Injection) -> str | None:
+        """Say why strace cannot be told of a fault; see :class:`pytest_ocap.sweeps.means.Means`."""
+        if injection.fault.persistent:
             return "strace cannot keep a lasting error to the calls in the home"
-        if fault.how in _CANNOT:
-            return _CANNOT[fault.how]
-        name, count = found
-        return [f"inject={name}:{_words(fault)}:when={count}"]
+        reason = _CANNOT.get(injection.fault.how) or injection.reason_against()
+        return reason or (None if injection.point in self._learned else _UNKNOWN)
+
+    def close(self) -> None:
+        """There is nothing to end: each run's strace ends with it."""
 
 
 def _words(fault: Fault) -> str:
@@ -122,8 +120,7 @@ class WitnessedSession:
         self.workload = workload
         self._folder = folder
         self._home = home
-        self._expressions: list[str] = []
-        self._armed: list[Injection] = []
+        self._armed: dict[Injection, tuple[str, int]] = {}
         self._missed: dict[Injection, str] = {}
         self._written: dict[Path, int] = {}
         self._read: tuple[Recording, list[Line], list[Line]] | None = None
@@ -132,17 +129,17 @@ class WitnessedSession:
     def prefix(self) -> tuple[str, ...]:
         """The words before a command line: strace, detached, with an output file for each client."""
         trace = ",".join(f"?{name}" for name in (*abi.CALLS, *_FURTHER))
-        injections = [word for expression in self._expressions for word in ("-e", expression)]
-        words = ["strace", *_OPTIONS, "-e", f"trace={trace}", *injections]
+        words = ["strace", *_OPTIONS, "-e", f"trace={trace}"]
+        for injection, (name, count) in self._armed.items():
+            words += ["-e", f"inject={name}:{_words(injection.fault)}:when={count}"]
         return ("/bin/sh", "-c", f'exec {" ".join(words)} -o "$0/$$" -- "$@"', self._folder)
 
-    def arm(self, injection: Injection, expressions: list[str] | str) -> None:
-        """Have an injection made, or say why it cannot be."""
-        if isinstance(expressions, str):
-            self._missed[injection] = expressions
+    def arm(self, injection: Injection, reason: str | None, call: tuple[str, int] | None) -> None:
+        """Have an injection made at each thread's so-manieth call of a name, or say why it cannot be."""
+        if reason is not None or call is None:
+            self._missed[injection] = reason or _UNKNOWN
         else:
-            self._armed.append(injection)
-            self._expressions += expressions
+            self._armed[injection] = call
 
     def wait(self, seconds: float) -> bool:
         """Wait until strace, which ends with the last process that it follows, has ended."""
@@ -165,20 +162,38 @@ class WitnessedSession:
         return self._read
 
     def running(self) -> list[int]:
-        """Nothing is known of processes before the run has ended."""
-        return []
+        """Give the pids of the processes that strace still follows."""
+        return [traced for tracer in self._tracers() for traced in _traced_by(tracer)]
+
+    def stopped(self) -> list[int]:
+        """Give the pids of the processes that stand still: strace has said so, and still follows them."""
+        threads = {line.thread for line in self.read()[2] if line.stopped}
+        return [pid for pid in self.running() if threads & {int(name) for name in os.listdir(f"/proc/{pid}/task")}]
 
     def reached(self) -> Reached:
-        """Say which faults have fired, by what strace says it did."""
-        recording, kept, _ = self.read()
+        """Say which faults have fired, by what strace says it did; one that struck other calls too is none."""
+        recording, kept, lines = self.read()
+        struck = {injection: self._struck(injection, lines) for injection in self._armed}
+        missed = {injection: _ELSEWHERE if lines else _PASSED_BY for injection, lines in struck.items()}
         fired: dict[Injection, Firing] = {}
         for point, call in points(recording, self.workload, all_kinds()):
-            line = kept[call.number]
-            for injection in self._armed:
-                if injection.point == point and _struck(injection.fault, line):
+            for injection in [injection for injection in missed if injection.point == point]:
+                if struck[injection] and all(line is kept[call.number] for line in struck[injection]):
                     fired[injection] = Firing(injection, call.number, call.name, call.process)
-        missed = {injection: "its point was not reached" for injection in self._armed if injection not in fired}
+                    del missed[injection]
         return Reached(tuple(fired.values()), tuple((missed | self._missed).items()))
+
+    def _struck(self, injection: Injection, lines: Sequence[Line]) -> list[Line]:
+        """Give the calls, of whatever thread, that an injection has struck."""
+        name, count = self._armed[injection]
+        calls: Counter[int] = Counter()
+        found = []
+        for line in lines:
+            if line.name == name:
+                calls[line.thread] += 1
+                if calls[line.thread] == count and _struck(injection.fault, line):
+                    found.append(line)
+        return found
 
     def end(self) -> None:
         """Kill what still runs: tracers let go of what they follow when they are killed, so that goes first."""
@@ -206,7 +221,7 @@ def _struck(fault: Fault, line: Line) -> bool:
         case How.KILL:
             return line.killed and line.result is None
         case How.HANG:
-            return line.injected or line.result is not None
+            return line.stopped
         case _:
             return line.injected
 

@@ -18,10 +18,12 @@ from pytest_ocap.sweeps.moments import Moments
 from pytest_ocap.sweeps.running import named
 from pytest_ocap.sweeps.supervisor import Supervisor
 from pytest_ocap.sweeps.trial import Result, Trial, Trials
+from pytest_ocap.sweeps.witness import Witness
 from pytest_ocap.sweeps.workloads import WORKLOADS
 from pytest_ocap.verdict import HarnessBrokenError
 
 LACKING = Supervisor().missing()
+traces = pytest.mark.skipif(Witness().missing() is not None, reason=str(Witness().missing()))
 intercepts = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
 
 
@@ -64,6 +66,12 @@ def ours() -> Iterator[Bench]:
     yield from bench(kernel)
 
 
+@pytest.fixture(scope="module")
+def both() -> Iterator[tuple[Bench, Bench]]:
+    """Give trials by the supervisor, and the same by strace."""
+    yield from zip(bench(LittleDriver(), "seccomp"), bench(LittleDriver(), "strace"), strict=True)
+
+
 def failed(trial: Trial) -> set[str]:
     return {check for check, _ in trial.broken}
 
@@ -75,6 +83,7 @@ def failed(trial: Trial) -> set[str]:
         ("start:write:phase.new#2=kill", "kill"),
         ("start:rename:phase.new#1=kill-after", "kill"),
         ("start:lock:lock#1=hang", "hang"),
+        ("start:open:pid#1=hang", "hang"),
         ("start:open:store.sqlite#1=EACCES", "errno"),
         ("start:accept:sock#1=EMFILE+", "errno"),
         ("start:close:lock#1=EIO", "errno"),
@@ -132,6 +141,48 @@ def test_where_no_system_call_can_be_intercepted_there_are_phases() -> None:
         trial = there.one("start:phase:store=kill", "kill")
         assert (trial.result, trial.broken) == (Result.PASSED, ())
         assert there.cases("start", "powerloss") == []
+
+
+SHARED = [
+    ("start:write:phase.new#2=kill", "kill", "", set()),
+    ("start:write:phase.new#2=kill", "kill", "refuses-stale-pid", {"recovers"}),
+    ("start:write:phase.new#2=hang", "hang", "silent-hang", {"hang-told"}),
+    ("start:write:store.sqlite#3=EIO", "errno", "", set()),
+    ("start:sync:store.sqlite#1=slow=0.3", "slow", "", set()),
+]
+"""Cases that both means can make, at calls that no other thread makes as often; with a defect, and what it fails."""
+
+
+@intercepts
+@traces
+@pytest.mark.parametrize(("case", "kind", "defect", "broken"), SHARED)
+def test_the_two_means_come_to_the_same_outcome(
+    both: tuple[Bench, Bench], case: str, kind: str, defect: str, broken: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for there in both:
+        there.cases("start", kind)  # learned from the careful daemon
+    monkeypatch.setenv("LITTLE_DEFECT", defect)
+    one, other = (there.one(case, kind) for there in both)
+    assert one.result is not Result.NOT_REACHED
+    assert (one.result, failed(one)) == (other.result, failed(other)), (one, other)
+    assert failed(one) == broken
+
+
+@intercepts
+@traces
+def test_the_two_means_have_the_same_points_and_strace_says_what_it_cannot_make(both: tuple[Bench, Bench]) -> None:
+    ours, theirs = ({case.id for case in there.cases("start", "errno")} for there in both)
+    assert {name for name in ours if not name.endswith(("+", "=short"))} == theirs
+    notes = both[1].trials.injector.notes
+    assert any("faults are no cases: strace cannot cut a write short" in note for note in notes)
+    assert both[1].cases("start", "powerloss") == []
+
+
+@intercepts
+@traces
+def test_a_fault_of_strace_s_that_struck_another_call_too_is_not_reached(both: tuple[Bench, Bench]) -> None:
+    # Every process opens files: a thread's n-th is in each.
+    assert both[1].one("start:open:lock#1=EIO", "errno").result is Result.NOT_REACHED
 
 
 SAMPLE = [

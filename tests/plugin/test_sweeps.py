@@ -16,6 +16,7 @@ from pytest_ocap.report.json import schema
 from pytest_ocap.sweeps.cases import KINDS
 from pytest_ocap.sweeps.options import WORKLOADS
 from pytest_ocap.sweeps.supervisor import Supervisor
+from pytest_ocap.sweeps.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +107,15 @@ def test_a_sweep_on_two_workers_says_what_it_covered_and_how_far_it_went(
     assert "the phases of a start that the driver names" in found["bound"]
     result.stdout.fnmatch_lines(["*ocap sweeps*", "start: 4 points, 4 cases, 4 fired: 4 passed, 0 failed"])
     assert not homes_left()
+
+
+@pytest.mark.skipif(Witness().missing() is not None, reason=str(Witness().missing()))
+def test_a_sweep_by_strace_says_that_it_is_one_and_what_it_could_not_make(sweep: Callable[..., Any]) -> None:
+    words = ("--ocap-sweep-means", "strace", "--ocap-sweep", "kill,powerloss")
+    result, (found,) = sweep(*SWEEPS, *words, "--ocap-point", "start:write:phase.new#2=kill")
+    result.assert_outcomes(passed=1)
+    assert (found["means"], found["passed"], found["not_offered"]) == ("strace", 1, ["powerloss"])
+    assert any(note.endswith("strace kills before a call, not after it") for note in found["notes"])
 
 
 @intercepts

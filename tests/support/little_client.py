@@ -22,21 +22,31 @@ DEFECT = os.environ.get("LITTLE_DEFECT", "")
 LONGEST_SOCKET = 107
 
 
-def holder(home: Path) -> int:
-    """Give the pid in the phase file, which a daemon that has just taken the lock may not have written yet."""
-    while True:
-        with contextlib.suppress(OSError, ValueError):
-            return int(json.loads((home / "phase").read_text())[0])
-        time.sleep(0.005)
+def holder(path: Path) -> int | None:
+    """Give the pid of whoever holds a lock, as the system tells (proc_locks(5)): a daemon may not have said so yet."""
+    inode = str(path.stat().st_ino)
+    for line in Path("/proc/locks").read_text().splitlines():
+        fields = line.split()
+        if fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == inode:
+            return int(fields[4])
+    return None
+
+
+def phase_of(home: Path) -> str:
+    """Give the text of the phase file; nothing where there is none yet."""
+    try:
+        return (home / "phase").read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def alive(home: Path) -> int | None:
-    """Give the pid of the daemon that holds the lock, as the phase file names it."""
+    """Give the pid of the daemon that holds the lock."""
     try:
         with (home / "lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return holder(home)
+        return holder(home / "lock")
     except OSError:
         return None
     return None
@@ -76,7 +86,7 @@ def attend(home: Path, timeout: float) -> int | None:
     known = ""
     deadline = time.monotonic()
     while (pid := alive(home)) is not None:
-        if (text := (home / "phase").read_text()) != known:
+        if (text := phase_of(home)) != known:
             known, deadline = text, time.monotonic() + timeout / 2
         if answers(home):
             sys.stdout.write(f"ready, as pid {pid} already was\n")
@@ -84,7 +94,7 @@ def attend(home: Path, timeout: float) -> int | None:
         if time.monotonic() < deadline:
             time.sleep(0.01)
             continue
-        phase = json.loads((home / "phase").read_text())[1]
+        phase = json.loads(phase_of(home) or '[0, "start"]')[1]
         if DEFECT == "says-locked":
             sys.stderr.write("Error: database is locked" + "\n")
         elif DEFECT == "silent-hang":
@@ -99,7 +109,7 @@ def spawn(home: Path, timeout: float) -> int:
     reader, writer = os.pipe()
     home.mkdir(mode=0o700, exist_ok=True)
     with (home / "stderr").open("w") as err:
-        subprocess.Popen(
+        daemon = subprocess.Popen(
             [sys.executable, str(DAEMON), str(home), "serve"],
             env={**os.environ, "LITTLE_STATUS": str(writer)},
             pass_fds=[writer],
@@ -113,7 +123,7 @@ def spawn(home: Path, timeout: float) -> int:
     phase = "start"
     while True:
         if not select.select([reader], [], [], timeout)[0]:
-            sys.stderr.write(f"Error: pid {(home / 'pid').read_text()} hangs in phase {phase}; stop it by force" + "\n")
+            sys.stderr.write(f"Error: pid {daemon.pid} hangs in phase {phase}; stop it by force" + "\n")
             return 5
         chunk = os.read(reader, 4096)
         said += chunk

@@ -1,10 +1,11 @@
 import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pytest_ocap.sweeps.calls import Kind
-from pytest_ocap.sweeps.injection import ERRORS, TRANSIENT, Fault, How, Injection, faults
+from pytest_ocap.sweeps.calls import Call, Kind
+from pytest_ocap.sweeps.injection import ERRORS, TRANSIENT, Fault, How, Injection, faults, faults_at
 from pytest_ocap.sweeps.points import Point, all_kinds
 
 POINT = Point("start", Kind.WRITE, "kernel.sqlite-wal", 3)
@@ -38,6 +39,20 @@ def test_every_fault_of_a_kind_can_strike_it_and_no_transient_error_lasts(kind: 
     assert len(set(found)) == len(found)
     assert all(fault.can_strike(kind) for fault in found)
     assert not [fault for fault in found if fault.persistent and fault.error in TRANSIENT]
+
+
+def test_a_lock_that_is_given_up_is_never_interrupted_and_in_nobody_s_way() -> None:
+    taken, given_up = (set(faults_at(call(Kind.LOCK, operation=f"lock: {word} 0+0"))) for word in ("shared", "release"))
+    assert {str(fault) for fault in taken - given_up} == {"EINTR", "EAGAIN"}
+
+
+def test_a_write_of_one_byte_is_never_halved() -> None:
+    longer, one = (set(faults_at(call(Kind.WRITE, data=data))) for data in (b"ab", b"a"))
+    assert {str(fault) for fault in longer - one} == {"short"}
+
+
+def call(kind: Kind, **more: Any) -> Call:
+    return Call(number=0, process="0", pid=1, thread=1, name="", kind=kind, began=0.0, **more)
 
 
 @pytest.mark.parametrize(
