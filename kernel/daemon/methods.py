@@ -173,7 +173,7 @@ async def _clear_state(service: Service, arguments: dict[str, Any]) -> None:
 
 
 async def _collect_garbage(service: Service, arguments: dict[str, Any]) -> None:
-    service.kernel.collect_garbage()
+    await service.kernel.collect_garbage()
 
 
 async def _ping_vat(service: Service, arguments: dict[str, Any]) -> object:

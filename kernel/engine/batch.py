@@ -50,6 +50,8 @@ class Batch:
         self.at_work: Callable[[], bool] = lambda: False
         """Says whether more work is about to be done that could share the commit."""
         self.reset_workers: Callable[[StoreError], object] = lambda _error: None
+        self.before_commit: Callable[[], object] = lambda: None
+        """Called in a unit of its own before work becomes durable, with which it shares the commit."""
         self.keeps_failing: Callable[[StoreError], object] = lambda _error: None
         """Called when the store has failed again, and nothing became durable in between."""
 
@@ -95,6 +97,9 @@ class Batch:
         self._held = self._linger = None
         dirty = self._store.dirty
         try:
+            if dirty:
+                with self._store.unit():
+                    self.before_commit()
             self._store.commit()
         except BatchLostError as lost:
             self._lose(lost.error)

@@ -6,14 +6,16 @@ name; a vat that breaks the protocol has none of its effects kept.
 
 from __future__ import annotations
 
+from kernel.engine.garbage import disown
 from kernel.engine.router import BOOTSTRAP, Call, bootstrap_refused, is_method_name, is_text
 from kernel.engine.settlement import Settlement, rejection
-from kernel.errors import VatProtocolError
+from kernel.errors import RefError, VatProtocolError
 from kernel.records import Record
+from kernel.refs import ROOT_VREF, parse_vref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from kernel.engine.router import Router
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _MAX_STEPS = 10_000
 """How many system calls and references one crank may have: the kernel does nothing else while it applies them."""
+
+_MAX_KIND_CHARACTERS = 200
 
 
 class Counters(Record):
@@ -73,6 +77,8 @@ class Crank:
 
     def _begin(self) -> None:
         delivery = self._delivery
+        if delivery.kind == "gc":
+            return  # what it was told is carried out by whoever told it
         self._store.deliveries.delete(delivery.id)
         if delivery.kind == "notify":
             self._store.references.delete_promise_entry(self._vat_id, delivery.target.number)
@@ -107,6 +113,12 @@ class Crank:
             "resolve": (self._resolve, 1),
             "baggageSet": (self._baggage_set, 2),
             "baggageDelete": (self._baggage_delete, 1),
+            "durableSet": (self._durable_set, 3),
+            "durableDelete": (self._durable_delete, 1),
+            "dropImports": (self._drop_imports, 1),
+            "retireImports": (self._retire_imports, 1),
+            "retireExports": (self._retire_exports, 1),
+            "abandonExports": (self._abandon_exports, 1),
         }
 
     def _send(self, target: object, method: object, arguments: object, result: object) -> None:
@@ -166,6 +178,63 @@ class Crank:
         if not is_text(key):
             raise VatProtocolError("the vat's baggage has a key that is not text")
         self._store.baggage.delete(self._vat_id, key)
+
+    def _durable_set(self, vref: object, kind: object, state: object) -> None:
+        if not is_text(kind) or not 0 < len(kind) <= _MAX_KIND_CHARACTERS:
+            raise VatProtocolError("the vat made a durable object of a kind without a usable name")
+        name = self._own_object(vref)
+        earlier = self._store.durables.kind_of(self._vat_id, name)
+        if earlier is not None and earlier != kind:
+            raise VatProtocolError(f"the vat changed the kind of its durable object {name}")
+        body, slots = self._capdata(state)
+        self._store.durables.set(self._vat_id, name, kind, body, slots)
+
+    def _durable_delete(self, vref: object) -> None:
+        name = self._own_object(vref)
+        if self._store.references.entry(self._vat_id, name) is not None:
+            raise VatProtocolError(f"the vat deleted its durable object {name}, which is still known to others")
+        self._store.durables.delete(self._vat_id, name)
+
+    def _own_object(self, vref: object) -> str:
+        """Check the name of a durable object: an export of this vat other than the root."""
+        try:
+            parsed = parse_vref(vref)
+        except RefError as error:
+            raise VatProtocolError(f"the vat named a reference {str(vref)[:80]!r}") from error
+        if parsed.kind != "object" or not parsed.exported or vref == ROOT_VREF:
+            raise VatProtocolError(f"the vat used {vref} as a durable object", remedy="Its code is broken.")
+        return str(vref)
+
+    # --- garbage collection ---
+
+    def _drop_imports(self, vrefs: object) -> None:
+        for vref, _, reachable in self._given_up(vrefs, exported=False):
+            if not reachable:
+                raise VatProtocolError(f"the vat dropped {vref} twice", remedy="Its code is broken.")
+            self._store.references.set_reachable(self._vat_id, vref, False)
+
+    def _retire_imports(self, vrefs: object) -> None:
+        for vref, _, reachable in self._given_up(vrefs, exported=False):
+            if reachable:
+                raise VatProtocolError(f"the vat retired {vref} without dropping it", remedy="Its code is broken.")
+            self._store.references.delete_entry(self._vat_id, vref)
+
+    def _retire_exports(self, vrefs: object) -> None:
+        for vref, ref, reachable in self._given_up(vrefs, exported=True):
+            if reachable:
+                raise VatProtocolError(f"the vat retired {vref}, which others can reach", remedy="Its code is broken.")
+            disown(self._store, self._router, ref.number)
+
+    def _abandon_exports(self, vrefs: object) -> None:
+        for vref, ref, _ in self._given_up(vrefs, exported=True):
+            if vref == ROOT_VREF:
+                raise VatProtocolError("the vat abandoned its root", remedy="Its code is broken.")
+            disown(self._store, self._router, ref.number)
+
+    def _given_up(self, vrefs: object, *, exported: bool) -> Iterator[tuple[str, Kref, bool]]:
+        # Not counted as steps: a vat gives up no more than it was given, and a frame has its bound.
+        for vref in vrefs if isinstance(vrefs, list) else [vrefs]:
+            yield self._names.entry(vref, exported=exported)
 
     def _promise(self, vpid: object) -> Kref:
         ref = self._names.to_kernel(vpid)

@@ -1,7 +1,7 @@
 """A vat's incarnations: what a new one is given, and what becomes of the promises of one that has ended.
 
-Baggage passes from one incarnation to the next; promises do not.  What an incarnation still had to resolve is
-rejected when it ends, so that nobody waits for an answer that cannot come.
+Baggage and durable objects pass from one incarnation to the next; promises and other objects do not.  What an
+incarnation still had to resolve is rejected when it ends, so that nobody waits for an answer that cannot come.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from kernel.engine.batch import Batch
     from kernel.engine.bundles import Bundles
+    from kernel.engine.garbage import Collector
     from kernel.engine.router import Router
     from kernel.errors import OcapError
     from kernel.store import Store
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 class Incarnations:
     """See the head of this module."""
 
-    def __init__(self, store: Store, batch: Batch, router: Router, bundles: Bundles) -> None:
+    def __init__(self, store: Store, batch: Batch, router: Router, bundles: Bundles, collector: Collector) -> None:
         self._store = store
+        self._collector = collector
         self._batch = batch
         self._router = router
         self._bundles = bundles
@@ -54,6 +56,10 @@ class Incarnations:
                 item.key: {"body": item.body, "slots": names.all_to_vat(item.slots)}
                 for item in self._store.baggage.all(vat_id)
             }
+            durables = [
+                [item.vref, item.kind, {"body": item.body, "slots": names.all_to_vat(item.slots)}, item.exported]
+                for item in self._store.durables.all(vat_id)
+            ]
             names.store_new()
         config = self._bundles.config_of(vat_id)
         start = {
@@ -63,6 +69,7 @@ class Incarnations:
             "parameters": config.parameters,
             "globals": list(config.globals),
             "baggage": baggage,
+            "durables": durables,
             "nextExport": record.next_export,
             "nextPromise": record.next_promise,
             "incarnation": incarnation,
@@ -79,7 +86,7 @@ class Incarnations:
             self.end(vat_id)
 
     def end(self, vat_id: int, why: OcapError | None = None) -> None:
-        """Reject what the vat's last incarnation still had to resolve, and forget the promises that it knew.
+        """Reject what the vat's last incarnation still had to resolve, and forget what it alone knew.
 
         Call it inside a unit.  ``why`` is the reason, where it is not a restart.
         """
@@ -95,3 +102,4 @@ class Incarnations:
         for number in known:
             self._router.retired(number)
         self._router.collect()
+        self._collector.end_incarnation(vat_id)

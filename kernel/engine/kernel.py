@@ -10,22 +10,20 @@ from kernel.engine.batch import Batch
 from kernel.engine.bundles import Bundles
 from kernel.engine.channels import Channels
 from kernel.engine.description import describe_kernel, describe_subcluster
+from kernel.engine.garbage import Collector
 from kernel.engine.incarnations import Incarnations
 from kernel.engine.launch import Launcher
+from kernel.engine.lookup import Lookup
 from kernel.engine.options import KernelOptions
 from kernel.engine.quarantine import Quarantine
 from kernel.engine.restore import Restore, RestoreReport
-from kernel.engine.router import BOOTSTRAP, Call, Router, bootstrap_refused, is_method_name, quarantined_error
+from kernel.engine.router import BOOTSTRAP, Call, Router, bootstrap_refused, is_method_name
 from kernel.engine.termination import Termination
 from kernel.engine.vats import Vats
-from kernel.errors import LaunchError, NotFoundError, RefError, RejectedError, UsageError
+from kernel.errors import LaunchError, RejectedError, UsageError
 from kernel.fetch import BundleCache
 from kernel.refs import (
-    Kref,
-    format_kref,
     parse_kref,
-    parse_subcluster_id,
-    parse_vat_id,
     subcluster_id,
 )
 from kernel.refs import (
@@ -42,9 +40,10 @@ if TYPE_CHECKING:
     from kernel.events import Log
     from kernel.loop import Loop
     from kernel.store import Store
-    from kernel.store.subclusters import SubclusterRecord
-    from kernel.store.vats import VatRecord
     from kernel.workers import Confinement
+
+_COLLECTIONS = 16
+"""How many times vats are asked for their dead at most: what one lets go of may be what another's object held."""
 
 
 class Kernel:
@@ -79,8 +78,11 @@ class Kernel:
         self._batch = Batch(store, loop, log)
         self._router = Router(store, self._batch, loop)
         self._bundles = Bundles(store, self._batch, BundleCache(bundles_dir), loop, log, options)
-        self._incarnations = incarnations = Incarnations(store, self._batch, self._router, self._bundles)
-        self._vats = Vats(store, self._batch, self._router, self._bundles, incarnations, self._pool, loop, log, options)
+        self._collector = collector = Collector(store, self._router)
+        self._incarnations = incarnations = Incarnations(store, self._batch, self._router, self._bundles, collector)
+        self._vats = Vats(
+            store, self._batch, self._router, self._bundles, incarnations, collector, self._pool, loop, log, options
+        )
         self._channels = Channels(self._batch, self._router, loop, log)
         self._termination = Termination(store, self._batch, self._router, self._vats, self._channels, self._bundles)
         self._launcher = Launcher(
@@ -120,7 +122,10 @@ class Kernel:
             log,
         )
         self._batch.at_work = self._vats.at_work
+        self._lookup = Lookup(store, self._router, self._quarantine)
         self._batch.reset_workers = self._vats.restart_after_loss
+        self._batch.before_commit = collector.settle
+        collector.runs = self._vats.runs
         self._batch.keeps_failing = self._router.give_up_all
         self._router.work_for = self._vats.poke
         self._router.call_channel = self._channels.call
@@ -186,7 +191,7 @@ class Kernel:
             NotFoundError: There is no such subcluster.
             StoreError: The store failed; nothing was removed.
         """
-        record = self._subcluster(name)
+        record = self._lookup.subcluster(name)
         self._termination.remove_subcluster(record.id)
         self._quarantine.forget(record.id)
 
@@ -197,7 +202,7 @@ class Kernel:
             NotFoundError: There is no such vat.
             StoreError: The store failed; nothing was removed.
         """
-        vat = self._vat(name)
+        vat = self._lookup.vat(name)
         if len(self._store.vats.of_subcluster(vat.subcluster_id)) == 1:
             await self.terminate_subcluster(subcluster_id(vat.subcluster_id))
         else:
@@ -217,7 +222,7 @@ class Kernel:
             QuarantinedError: Its subcluster is quarantined.
             VatError: It does not start; its subcluster is now quarantined.
         """
-        vat = self._runnable_vat(name)
+        vat = self._lookup.runnable_vat(name)
         self._vats.drop(vat.id)
         self._incarnations.finish(vat.id)
         await self._vats.start(vat.id)
@@ -230,7 +235,7 @@ class Kernel:
             QuarantinedError: Its subcluster is quarantined.
             VatError: It does not start or does not answer.
         """
-        return await self._vats.ping(self._runnable_vat(name).id)
+        return await self._vats.ping(self._lookup.runnable_vat(name).id)
 
     async def repair_subcluster(self, name: str, bundles: dict[str, str] | None = None) -> dict[str, Any]:
         """Let a quarantined subcluster run again; see :meth:`kernel.engine.quarantine.Quarantine.repair`."""
@@ -272,7 +277,7 @@ class Kernel:
             raise bootstrap_refused()
         slots = tuple(parse_kref(slot) for slot in data.slots)
         with self._store.reading():
-            error = self._why_no_message(target) or self._missing(slots)
+            error = self._lookup.why_no_message(target) or self._lookup.missing(slots)
         if error is not None:
             raise error
         with self._batch.unit():
@@ -288,20 +293,6 @@ class Kernel:
             raise RejectedError(message, errorName=name, body=answered.body, slots=list(answered.slots))
         return answered
 
-    def _missing(self, slots: tuple[Kref, ...]) -> NotFoundError | None:
-        for slot in slots:
-            records = self._store.references.object if slot.kind == "object" else self._store.promises.get
-            if records(slot.number) is None:
-                return NotFoundError(f"there is no {slot.kind} {format_kref(slot)}", kref=format_kref(slot))
-        return None
-
-    def _why_no_message(self, target: Kref) -> Exception | None:
-        if target.kind == "object":
-            return self._router.why_undeliverable(target.number)
-        if self._store.promises.get(target.number) is None:
-            return NotFoundError(f"there is no promise kp{target.number}", kref=f"kp{target.number}")
-        return None
-
     def revoke(self, kref: str) -> None:
         """Revoke an object, for good: messages to it are rejected from now on.
 
@@ -310,7 +301,7 @@ class Kernel:
             NotFoundError: There is no such object.
             StoreError: The store failed; it is not revoked.
         """
-        number = self._object(kref)
+        number = self._lookup.object(kref)
         with self._batch.unit():
             self._store.references.revoke(number)
         self._batch.commit()
@@ -322,7 +313,7 @@ class Kernel:
             RefError: ``kref`` is not an object's.
             NotFoundError: There is no such object.
         """
-        record = self._store.references.object(self._object(kref))
+        record = self._store.references.object(self._lookup.object(kref))
         assert record is not None
         return record.revoked
 
@@ -333,13 +324,24 @@ class Kernel:
         with self._store.reading():
             return describe_kernel(self._store, self._quarantine.records)
 
-    def collect_garbage(self) -> None:
-        """Remove resolved promises that nothing mentions any more."""
+    async def collect_garbage(self) -> None:
+        """Remove what nobody holds: promises, and objects, of which running vats are asked what they still hold.
+
+        Raises:
+            StoreError: The store failed; what is left is removed another time.
+        """
         with self._batch.unit():
             for number in self._store.promises.unreferenced():
                 self._router.retired(number)
             self._router.collect()
-        self._batch.commit()
+            self._collector.end_all_that_rest()
+        for _ in range(_COLLECTIONS):
+            self._batch.commit()
+            before = self._store.references.count()
+            await self._vats.reap()
+            self._batch.commit()
+            if self._store.references.count() == before:
+                return
 
     async def clear_state(self) -> None:
         """Remove every subcluster and all that belongs to them; identifiers are not used again.
@@ -359,34 +361,3 @@ class Kernel:
         """Run one read-only statement on the store; see :meth:`kernel.store.Store.query`."""
         self._batch.commit()
         return self._store.query(sql)
-
-    # --- looking things up ---
-
-    def _subcluster(self, name: str) -> SubclusterRecord:
-        record = self._store.subclusters.get(parse_subcluster_id(name))
-        if record is None or record.state != "running":
-            raise NotFoundError(
-                f"there is no subcluster {name}", subclusterId=name, remedy="See 'ocap subcluster list'."
-            )
-        return record
-
-    def _vat(self, name: str) -> VatRecord:
-        vat = self._store.vats.get(parse_vat_id(name))
-        if vat is None:
-            raise NotFoundError(f"there is no vat {name}", vatId=name, remedy="See 'ocap daemon status'.")
-        return vat
-
-    def _runnable_vat(self, name: str) -> VatRecord:
-        vat = self._vat(name)
-        quarantine = self._quarantine.of_vat(vat.id)
-        if quarantine is not None:
-            raise quarantined_error(quarantine)
-        return vat
-
-    def _object(self, kref: str) -> int:
-        ref = parse_kref(kref)
-        if ref.kind != "object":
-            raise RefError(f"{kref} is a promise, not an object", kref=kref, remedy="Give an object's kref, ko<n>.")
-        if self._store.references.object(ref.number) is None:
-            raise NotFoundError(f"there is no object {kref}", kref=kref, remedy="`ocap daemon status` lists the roots.")
-        return ref.number

@@ -109,6 +109,10 @@ class Router:
             return RevokedError(
                 f"the object {kref} has been revoked", kref=kref, remedy="Ask its owner for another one."
             )
+        if record.abandoned:
+            from kernel.engine.garbage import abandoned
+
+            return abandoned(number)
         if record.owner is None:
             if self._store.references.channel(number) is not None:
                 return None
@@ -202,6 +206,9 @@ class Router:
             self._store.deliveries.insert_notify(vat_id, number)
             self.work_for(vat_id)
         if number in self._waiters:
+            for slot in settlement.slots:
+                if slot.kind == "object":
+                    self._store.outside.lease(slot.number)
             self._batch.after_commit(self._tell_waiter, number, settlement)
         for message in self._store.deliveries.held_by(number):
             self._move_on(message)

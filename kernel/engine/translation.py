@@ -1,7 +1,8 @@
 """Translation between the kernel's references and one vat's own names for them, for the length of one crank.
 
 Names that a delivery introduces stay in memory until the crank commits: a crank that fails leaves no trace in the
-c-list. A vat can name only what it was given: an import that it does not have ends the crank as a breach of protocol.
+c-list. A vat can name only what it was given, and has not dropped: any other import ends the crank as a breach of
+protocol. What is mentioned, either way, is reachable again.
 """
 
 from __future__ import annotations
@@ -24,16 +25,22 @@ class Translation:
         self.vat_id = vat_id
         self.next_import = next_import
         self._new: dict[Kref, str] = {}
-        self._new_by_name: dict[str, Kref] = {}
+        self._reached: list[str] = []
 
     def to_vat(self, ref: Kref) -> str:
         """Give the vat's name for a reference, a new one if it has none."""
-        vref = self._new.get(ref) or self._store.references.vref_of(self.vat_id, ref)
-        if vref is None:
+        vref = self._new.get(ref)
+        if vref is not None:
+            return vref
+        known = self._store.references.entry_of(self.vat_id, ref)
+        if known is None:
             vref = f"{'o' if ref.kind == 'object' else 'p'}-{self.next_import}"
             self.next_import += 1
             self._new[ref] = vref
-            self._new_by_name[vref] = ref
+            return vref
+        vref, reachable = known
+        if not reachable:
+            self._reached.append(vref)
         return vref
 
     def all_to_vat(self, refs: Sequence[Kref]) -> list[str]:
@@ -44,6 +51,8 @@ class Translation:
         """Put the names that this crank introduced into the c-list; call it inside the crank's unit."""
         for ref, vref in self._new.items():
             self._store.references.insert_entry(self.vat_id, vref, ref)
+        for vref in self._reached:
+            self._store.references.set_reachable(self.vat_id, vref, True)
 
     def to_kernel(self, vref: object) -> Kref:
         """Give what the vat means by a name; a name of its own that is new makes a new object or promise.
@@ -58,9 +67,16 @@ class Translation:
                 f"the vat named a reference {str(vref)[:80]!r}", remedy="Its code is broken."
             ) from error
         assert isinstance(vref, str)
-        known = self._new_by_name.get(vref) or self._store.references.ref_of(self.vat_id, vref)
+        known = self._store.references.entry(self.vat_id, vref)
         if known is not None:
-            return known
+            ref, reachable = known
+            if not reachable and not parsed.exported:
+                raise VatProtocolError(
+                    f"the vat named {vref}, a reference that it has dropped", remedy="Its code is broken or hostile."
+                )
+            if not reachable:
+                self._store.references.set_reachable(self.vat_id, vref, True)
+            return ref
         if not parsed.exported:
             raise VatProtocolError(
                 f"the vat named {vref}, a reference that it was not given", remedy="Its code is broken or hostile."
@@ -73,6 +89,19 @@ class Translation:
         ref = Kref(parsed.kind, number)
         self._store.references.insert_entry(self.vat_id, vref, ref)
         return ref
+
+    def entry(self, vref: object, *, exported: bool) -> tuple[str, Kref, bool]:
+        """Give a name of an object that the vat has, what it means, and whether that is reachable.
+
+        Raises:
+            VatProtocolError: The name is malformed, of the other kind, or not in the vat's c-list.
+        """
+        known = self._store.references.entry(self.vat_id, vref) if isinstance(vref, str) else None
+        if known is None or known[0].kind != "object" or str(vref).startswith("o+") is not exported:
+            raise VatProtocolError(
+                f"the vat gave up {str(vref)[:80]!r}, a reference that it does not have", remedy="Its code is broken."
+            )
+        return str(vref), *known
 
     def all_to_kernel(self, vrefs: Sequence[object]) -> tuple[Kref, ...]:
         """Give what the vat means by some names."""

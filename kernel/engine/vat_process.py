@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from kernel.refs import vat_id as vat_name
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from kernel.engine.garbage import Actions
     from kernel.engine.translation import Translation
+    from kernel.events import Log
     from kernel.loop import Future, TimerHandle
     from kernel.store.deliveries import DeliveryRecord
     from kernel.workers import Worker
@@ -21,6 +27,10 @@ class VatProcess:
         self.next_import = 1
         self.delivery: DeliveryRecord | None = None
         self.names: Translation | None = None
+        self.actions: Actions | None = None
+        """What it has been told of garbage, while it works on that."""
+        self.reaping: list[Future[None]] = []
+        """Those who wait until it has looked for what it can no longer reach."""
         self.timer: TimerHandle | None = None
         self.pings: list[Future[str]] = []
         self.ready = False
@@ -31,3 +41,30 @@ class VatProcess:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+
+    def end_delivery(self, next_import: int) -> None:
+        """Note that a delivery was made; ``next_import`` is the first import number that was never used."""
+        self.stop_timer()
+        self.next_import = next_import
+        self.delivery = self.names = None
+        if self.actions is not None and self.actions.reap:
+            self.end_reaping()
+        self.actions = None
+
+    def write_log(self, log: Log, frame: list[Any]) -> None:
+        """Write what the vat says to the kernel's log."""
+        detail = detail_of(frame)
+        level = detail.get("level")
+        write = log.debug if level == "debug" else log.info if level == "info" else log.warning
+        write("vat.log", vatId=vat_name(self.vat_id), vat=self.name, text=str(detail.get("text", "")))
+
+    def end_reaping(self) -> None:
+        """Tell those who wait for it that there is no more to come."""
+        reaping, self.reaping = self.reaping, []
+        for future in reaping:
+            future.set_result(None)
+
+
+def detail_of(frame: list[Any]) -> dict[str, Any]:
+    """Give what a frame says besides its name; nothing when that has not the right form."""
+    return frame[1] if len(frame) > 1 and isinstance(frame[1], dict) else {}

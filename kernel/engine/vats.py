@@ -11,10 +11,12 @@ from __future__ import annotations
 from kernel.engine import vat_failures as failures
 from kernel.engine.crank import Counters, Crank
 from kernel.engine.delivery import delivery_frame
+from kernel.engine.garbage import DELIVERY
+from kernel.engine.pings import ask_for_pong, ask_for_the_dead
 from kernel.engine.settlement import rejection
 from kernel.engine.starts import Starts
 from kernel.engine.translation import Translation
-from kernel.engine.vat_process import VatProcess
+from kernel.engine.vat_process import VatProcess, detail_of
 from kernel.errors import (
     NotFoundError,
     OcapError,
@@ -33,11 +35,12 @@ if TYPE_CHECKING:
 
     from kernel.engine.batch import Batch
     from kernel.engine.bundles import Bundles
+    from kernel.engine.garbage import Collector
     from kernel.engine.incarnations import Incarnations
     from kernel.engine.options import KernelOptions
     from kernel.engine.router import Router
     from kernel.events import Log
-    from kernel.loop import Future, Loop, TimerHandle
+    from kernel.loop import Loop, TimerHandle
     from kernel.store import Store
     from kernel.store.deliveries import DeliveryRecord
     from kernel.workers import WorkerExit, WorkerPool
@@ -56,6 +59,7 @@ class Vats:
         router: Router,
         bundles: Bundles,
         incarnations: Incarnations,
+        collector: Collector,
         pool: WorkerPool,
         loop: Loop,
         log: Log,
@@ -66,6 +70,7 @@ class Vats:
         self._router = router
         self._bundles = bundles
         self._incarnations = incarnations
+        self._collector = collector
         self._pool = pool
         self._loop = loop
         self._log = log
@@ -106,6 +111,14 @@ class Vats:
         if vat_id not in self._poked:
             self._poked.add(vat_id)
             self._loop.call_soon(self._dispatch, vat_id)
+
+    def runs(self, vat_id: int) -> bool:
+        """Say whether a vat has a worker, or is being given one."""
+        return vat_id in self._processes
+
+    async def reap(self) -> None:
+        """Have every running vat find out what it can no longer reach, and tell it what it can let go of."""
+        await ask_for_the_dead(list(self._processes.values()), self._loop, self.poke)
 
     def process_ids(self) -> dict[int, int | None]:
         """Give the process id of each vat that has a worker (None while it is being made)."""
@@ -162,16 +175,14 @@ class Vats:
             worker.on_frame = lambda received: self._on_frame(process, received)
             worker.on_exit = lambda exit_: self._on_exit(process, exit_)
             worker.send(frame)
-            process.timer = self._loop.call_later(self._options.init_timeout, self._init_expired, process)
+            expired = failures.init_expired(process.vat_id, process.name, self._options.init_timeout)
+            process.timer = self._loop.call_later(self._options.init_timeout, self._fail_start, process, expired)
         except OcapError as error:
             self._fail_start(process, error)
         except Exception as error:  # noqa: BLE001 - a fault that nobody foresaw is the affair of this vat
             unforeseen = failures.unforeseen(process.vat_id, process.name, error)
             unforeseen.__cause__ = error
             self._fail_start(process, unforeseen)
-
-    def _init_expired(self, process: VatProcess) -> None:
-        self._fail_start(process, failures.init_expired(process.vat_id, process.name, self._options.init_timeout))
 
     def _fail_start(self, process: VatProcess, error: OcapError) -> None:
         if process.ended:
@@ -212,6 +223,7 @@ class Vats:
         for ping in process.pings:
             ping.set_exception(gone)
         process.pings.clear()
+        process.end_reaping()
         if process.started is not None and not process.started.done():
             process.started.set_exception(gone)
 
@@ -247,6 +259,13 @@ class Vats:
         if process is not None and (not process.ready or process.delivery is not None):
             return
         delivery = self._store.deliveries.first(vat_id)
+        if process is not None and process.ready:
+            reap = bool(process.reaping)
+            actions = self._collector.actions(vat_id, patient=delivery is not None, reap=reap)
+            if actions is not None:
+                process.actions = actions
+                self._deliver(process, DELIVERY, Translation(self._store, vat_id, process.next_import), actions.frame())
+                return
         if delivery is None:
             return
         if process is None:
@@ -268,7 +287,8 @@ class Vats:
         assert process.worker is not None
         process.delivery = delivery
         process.names = names
-        self._delivering.add(process.vat_id)
+        if delivery is not DELIVERY:  # answers need not wait for what nobody waits for
+            self._delivering.add(process.vat_id)
         process.timer = self._loop.call_later(self._options.delivery_timeout, self._delivery_expired, process)
         process.worker.send(frame)
 
@@ -312,7 +332,7 @@ class Vats:
             return
         kind = frame[0] if frame and isinstance(frame[0], str) else ""
         if kind == "log":
-            self._on_log(process, frame)
+            process.write_log(self._log, frame)
         elif kind == "pong":
             pings, process.pings = process.pings, []
             for ping in pings:
@@ -336,8 +356,7 @@ class Vats:
         self.poke(process.vat_id)
 
     def _on_failed(self, process: VatProcess, frame: list[Any]) -> None:
-        detail = frame[1] if len(frame) > 1 and isinstance(frame[1], dict) else {}
-        self._fail_start(process, failures.init_failed(process.vat_id, process.name, detail))
+        self._fail_start(process, failures.init_failed(process.vat_id, process.name, detail_of(frame)))
 
     def _on_done(self, process: VatProcess, frame: list[Any]) -> None:
         delivery, names = process.delivery, process.names
@@ -346,6 +365,7 @@ class Vats:
         crank = Crank(self._store, self._router, process.vat_id, delivery, names)
         try:
             with self._batch.unit():
+                self._collector.carry_out(process.vat_id, process.actions)
                 counters: Counters = crank.apply(frame)
                 self._store.vats.advance(process.vat_id, *counters, names.next_import)
         except VatProtocolError as error:
@@ -358,17 +378,9 @@ class Vats:
             unforeseen.__cause__ = error
             self._breach(process, unforeseen)
             return
-        process.stop_timer()
-        process.next_import = names.next_import
-        process.delivery = process.names = None
+        process.end_delivery(names.next_import)
         self._delivering.discard(process.vat_id)
         self.poke(process.vat_id)
-
-    def _on_log(self, process: VatProcess, frame: list[Any]) -> None:
-        detail = frame[1] if len(frame) > 1 and isinstance(frame[1], dict) else {}
-        level = detail.get("level")
-        write = self._log.debug if level == "debug" else self._log.info if level == "info" else self._log.warning
-        write("vat.log", vatId=vat_name(process.vat_id), vat=process.name, text=str(detail.get("text", "")))
 
     def _breach(self, process: VatProcess, error: VatProtocolError) -> None:
         error.data.update(vat=process.name, vatId=vat_name(process.vat_id))
@@ -387,19 +399,4 @@ class Vats:
 
     async def ping(self, vat_id: int) -> str:
         """Ask a vat's worker for a sign of life, starting it if need be; gives ``"pong"``."""
-        process = await self.start(vat_id)
-        assert process.worker is not None
-        answer: Future[str] = self._loop.create_future()
-        process.pings.append(answer)
-        process.worker.send(["ping"])
-        timer = self._loop.call_later(self._options.delivery_timeout, self._ping_expired, process, answer)
-        try:
-            return await answer
-        finally:
-            timer.cancel()
-
-    def _ping_expired(self, process: VatProcess, answer: Future[str]) -> None:
-        if answer in process.pings:
-            process.pings.remove(answer)
-            error = failures.ping_expired(process.vat_id, process.name, self._options.delivery_timeout)
-            answer.set_exception(error)
+        return await ask_for_pong(await self.start(vat_id), self._loop, self._options.delivery_timeout)

@@ -66,6 +66,11 @@ class Deliveries:
         rows = self._connection.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE vat_id = ? ORDER BY id", (vat_id,))
         return [_record(row) for row in rows]
 
+    def sent_to(self, object_id: int) -> list[DeliveryRecord]:
+        """Give the messages that wait for an object's owner, oldest first."""
+        rows = self._connection.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE object = ? ORDER BY id", (object_id,))
+        return [_record(row) for row in rows]
+
     def held_by(self, promise_id: int) -> list[DeliveryRecord]:
         """Give the messages that wait for a promise's resolution, oldest first."""
         rows = self._connection.execute(

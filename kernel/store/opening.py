@@ -171,7 +171,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> bool:
     if version < SCHEMA_VERSION:
         # The first pages are written before the write-ahead log is switched on, so that the header of even the youngest
         # store says whose it is.
-        migrate(connection, version)
+        _migrate(connection, version, path)
     mode = _switch_to_write_ahead_log(connection)
     if mode != "wal":
         raise StoreError(
@@ -198,6 +198,21 @@ def _switch_to_write_ahead_log(connection: sqlite3.Connection) -> str:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                 raise
         time.sleep(_BUSY_PAUSE_SECONDS)
+
+
+def _migrate(connection: sqlite3.Connection, version: int, path: str) -> None:
+    try:
+        migrate(connection, version)
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorname", "") != "SQLITE_ERROR":
+            raise  # the disk's trouble, or another process's
+        raise StoreCorruptError(
+            f"the store {path} says that it has schema version {version}, but it cannot be brought to version "
+            f"{SCHEMA_VERSION}: {error}; it was not changed",
+            path=path,
+            version=version,
+            remedy=_ASIDE,
+        ) from error
 
 
 def _check_tables(connection: sqlite3.Connection, path: str) -> None:

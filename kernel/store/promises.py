@@ -111,6 +111,7 @@ AND NOT EXISTS (SELECT 1 FROM deliveries WHERE result = promises.id)
 AND NOT EXISTS (SELECT 1 FROM delivery_slots WHERE promise = promises.id)
 AND NOT EXISTS (SELECT 1 FROM promise_slots WHERE promise = promises.id)
 AND NOT EXISTS (SELECT 1 FROM baggage_slots WHERE promise = promises.id)
+AND NOT EXISTS (SELECT 1 FROM durable_slots WHERE promise = promises.id)
 """
 _DELETE_UNREFERENCED = f"DELETE FROM promises WHERE id = :id AND state <> 'unresolved' AND {_NOT_MENTIONED}"
 _UNREFERENCED = f"SELECT id FROM promises WHERE state <> 'unresolved' AND {_NOT_MENTIONED} ORDER BY id"

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
 
 class ObjectRecord(Record):
-    """An object; ``owner`` is the vat that exports it, None for the kernel's own and for what a dead vat left."""
+    """An object; ``owner`` is the vat that exports it, None for the kernel's own and for what a dead vat left.
+
+    ``abandoned`` says that its vat gave it up: it did not survive a restart.
+    """
 
     id: int
     owner: int | None
     revoked: bool
+    abandoned: bool
 
 
 class ChannelRecord(Record):
@@ -42,12 +46,18 @@ class References:
 
     def object(self, number: int) -> ObjectRecord | None:
         """Give one object."""
-        row = self._connection.execute("SELECT id, owner, revoked FROM objects WHERE id = ?", (number,)).fetchone()
-        return None if row is None else ObjectRecord(row[0], row[1], bool(row[2]))
+        row = self._connection.execute(
+            "SELECT id, owner, revoked, abandoned FROM objects WHERE id = ?", (number,)
+        ).fetchone()
+        return None if row is None else ObjectRecord(row[0], row[1], bool(row[2]), bool(row[3]))
 
     def revoke(self, number: int) -> None:
         """Mark an object as revoked, for good."""
         self._connection.execute("UPDATE objects SET revoked = 1 WHERE id = ?", (number,))
+
+    def count(self) -> int:
+        """Give how many objects there are."""
+        return int(self._connection.execute("SELECT count(*) FROM objects").fetchone()[0])
 
     def owned_by(self, vat_id: int) -> list[int]:
         """Give the numbers of a vat's objects."""
@@ -94,6 +104,32 @@ class References:
         ).fetchone()
         return None if row is None else ref_of(row)
 
+    def entry_of(self, vat_id: int, ref: Kref) -> tuple[str, bool] | None:
+        """Give the name by which a vat knows a reference, and whether the vat can reach it or only recognizes it."""
+        row = self._connection.execute(_ENTRY_OF[ref.kind], (vat_id, ref.number)).fetchone()
+        return None if row is None else (str(row[0]), bool(row[1]))
+
+    def entry(self, vat_id: int, vref: str) -> tuple[Kref, bool] | None:
+        """Give what a vat means by a name, and whether it can reach that or only recognizes it."""
+        row = self._connection.execute(
+            "SELECT object, promise, reachable FROM clist WHERE vat_id = ? AND vref = ?", (vat_id, vref)
+        ).fetchone()
+        return None if row is None else (ref_of(row[:2]), bool(row[2]))
+
+    def set_reachable(self, vat_id: int, vref: str, reachable: bool) -> None:
+        """Say whether a vat can reach what it knows by a name; of its own exports, whether others may."""
+        self._connection.execute(
+            "UPDATE clist SET reachable = ? WHERE vat_id = ? AND vref = ?", (int(reachable), vat_id, vref)
+        )
+
+    def delete_entry(self, vat_id: int, vref: str) -> None:
+        """Let a vat forget a name."""
+        self._connection.execute("DELETE FROM clist WHERE vat_id = ? AND vref = ?", (vat_id, vref))
+
+    def delete_object_entry(self, vat_id: int, number: int) -> None:
+        """Let a vat forget an object."""
+        self._connection.execute("DELETE FROM clist WHERE vat_id = ? AND object = ?", (vat_id, number))
+
     def insert_entry(self, vat_id: int, vref: str, ref: Kref) -> None:
         """Let a vat know a reference by a name."""
         self._connection.execute(
@@ -125,6 +161,10 @@ _VREF_OF = {
     "object": "SELECT vref FROM clist WHERE vat_id = ? AND object = ?",
     "promise": "SELECT vref FROM clist WHERE vat_id = ? AND promise = ?",
 }
+_ENTRY_OF = {
+    "object": "SELECT vref, reachable FROM clist WHERE vat_id = ? AND object = ?",
+    "promise": "SELECT vref, reachable FROM clist WHERE vat_id = ? AND promise = ?",
+}
 _DELETE_UNREFERENCED = """
 DELETE FROM objects WHERE id = :id AND owner IS NULL
 AND NOT EXISTS (SELECT 1 FROM channels WHERE object_id = :id)
@@ -133,4 +173,7 @@ AND NOT EXISTS (SELECT 1 FROM deliveries WHERE object = :id)
 AND NOT EXISTS (SELECT 1 FROM delivery_slots WHERE object = :id)
 AND NOT EXISTS (SELECT 1 FROM promise_slots WHERE object = :id)
 AND NOT EXISTS (SELECT 1 FROM baggage_slots WHERE object = :id)
+AND NOT EXISTS (SELECT 1 FROM durable_slots WHERE object = :id)
+AND NOT EXISTS (SELECT 1 FROM pins WHERE object = :id)
+AND NOT EXISTS (SELECT 1 FROM leases WHERE object = :id)
 """

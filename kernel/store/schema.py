@@ -161,7 +161,79 @@ CREATE INDEX baggage_slots_by_object ON baggage_slots (object) WHERE object IS N
 CREATE INDEX baggage_slots_by_promise ON baggage_slots (promise) WHERE promise IS NOT NULL;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+# Whatever loses a mention of an object makes it a suspect, by triggers, so that no way of deleting a row can forget to.
+# Version 1 collected no objects, so all of its are suspects at first.
+_VERSION_2 = """
+ALTER TABLE objects ADD COLUMN abandoned INTEGER NOT NULL DEFAULT 0 CHECK (abandoned IN (0, 1));
+ALTER TABLE clist ADD COLUMN reachable INTEGER NOT NULL DEFAULT 1 CHECK (reachable IN (0, 1));
+
+CREATE TABLE durables (
+    vat_id INTEGER NOT NULL REFERENCES vats (id) ON DELETE CASCADE,
+    vref TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (vat_id, vref)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE durable_slots (
+    vat_id INTEGER NOT NULL,
+    vref TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    object INTEGER REFERENCES objects (id),
+    promise INTEGER REFERENCES promises (id),
+    PRIMARY KEY (vat_id, vref, position),
+    FOREIGN KEY (vat_id, vref) REFERENCES durables (vat_id, vref) ON DELETE CASCADE,
+    CHECK ((object IS NULL) <> (promise IS NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX durable_slots_by_object ON durable_slots (object) WHERE object IS NOT NULL;
+CREATE INDEX durable_slots_by_promise ON durable_slots (promise) WHERE promise IS NOT NULL;
+
+-- What those outside hold: by a wish of theirs, or because it left in an answer.
+CREATE TABLE pins (
+    object INTEGER NOT NULL REFERENCES objects (id),
+    reason TEXT NOT NULL CHECK (reason IN ('pinned', 'url')),
+    PRIMARY KEY (object, reason)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE leases (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    object INTEGER NOT NULL UNIQUE REFERENCES objects (id)
+) STRICT;
+
+CREATE TABLE secrets (
+    name TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE suspects (
+    object INTEGER PRIMARY KEY
+) STRICT;
+
+CREATE TRIGGER suspect_clist AFTER DELETE ON clist WHEN old.object IS NOT NULL
+BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object); END;
+CREATE TRIGGER suspect_unreachable AFTER UPDATE OF reachable ON clist WHEN old.object IS NOT NULL AND new.reachable = 0
+BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object); END;
+CREATE TRIGGER suspect_target AFTER DELETE ON deliveries WHEN old.object IS NOT NULL
+AND NOT EXISTS (SELECT 1 FROM clist WHERE object = old.object AND vat_id = old.vat_id AND vref = 'o+0')
+BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object); END;
+CREATE TRIGGER suspect_delivery_slot AFTER DELETE ON delivery_slots WHEN old.object IS NOT NULL
+BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object); END;
+CREATE TRIGGER suspect_promise_slot AFTER DELETE ON promise_slots WHEN old.object IS NOT NULL
+BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object); END;
+CREATE TRIGGER suspect_baggage_slot AFTER DELETE ON baggage_slots WHEN old.object IS NOT NULL
+BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object); END;
+CREATE TRIGGER suspect_durable_slot AFTER DELETE ON durable_slots WHEN old.object IS NOT NULL
+BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object); END;
+CREATE TRIGGER suspect_channel AFTER DELETE ON channels
+BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object_id); END;
+CREATE TRIGGER suspect_pin AFTER DELETE ON pins
+BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object); END;
+CREATE TRIGGER suspect_lease AFTER DELETE ON leases
+BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object); END;
+INSERT INTO suspects SELECT id FROM objects;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 """Step ``n`` (counted from 0) brings a store from version ``n`` to version ``n + 1``."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -16,6 +16,9 @@ from kernel.errors import QueryError, StoreError
 from kernel.store import opening
 from kernel.store.baggage import Baggage
 from kernel.store.deliveries import Deliveries
+from kernel.store.durables import Durables
+from kernel.store.garbage import Garbage
+from kernel.store.outside import Outside
 from kernel.store.promises import Promises
 from kernel.store.references import References
 from kernel.store.subclusters import Subclusters
@@ -53,6 +56,9 @@ class Store:
         self.promises = Promises(connection)
         self.deliveries = Deliveries(connection)
         self.baggage = Baggage(connection)
+        self.durables = Durables(connection)
+        self.garbage = Garbage(connection)
+        self.outside = Outside(connection)
 
     @classmethod
     def open(cls, path: str) -> Store:
@@ -163,13 +169,17 @@ class Store:
         """Remove every record but the kernel's identity; call it inside a unit.  Numbers are not used again."""
         for table in (
             "deliveries",
+            "pins",
+            "leases",
             "baggage",
+            "durables",
             "clist",
             "channels",
             "promise_slots",
             "promises",
             "subclusters",
             "objects",
+            "suspects",
         ):
             self.connection.execute(f"DELETE FROM {table}")
 
@@ -242,6 +252,8 @@ _READING = {
 
 
 def _only_reading(action: int, first: str | None, *_rest: str | None) -> int:
+    if action == sqlite3.SQLITE_READ and first == "secrets":
+        return sqlite3.SQLITE_DENY
     if action in _READING and not (action == sqlite3.SQLITE_FUNCTION and first == "load_extension"):
         return sqlite3.SQLITE_OK
     return sqlite3.SQLITE_DENY

@@ -4,7 +4,8 @@ Values are kept encoded and decoded anew at each reading, so what a vat reads af
 before: changing a list that was read from the baggage changes nothing until it is put back.
 
 Invariant: the baggage never holds what the next incarnation could not read, that is a promise, or an object of this vat
-other than its root.  Which of its entries the store already has is not its concern: it only collects the changes.
+other than its root and its durable ones.  Which of its entries the store already has is not its concern: it only
+collects the changes.
 """
 
 from __future__ import annotations
@@ -21,13 +22,18 @@ if TYPE_CHECKING:
 
     from kernel.capdata import CapData
     from kernel.smallcaps import ValueOf
+    from kernel.vat.holdings import Imports
 
 
 class Baggage(MutableMapping[str, Any]):
     """A mapping of strings to passable values that survives restarts of the vat."""
 
     def __init__(
-        self, entries: dict[str, CapData], encode: Callable[[object, str], CapData], value_of: ValueOf
+        self,
+        entries: dict[str, CapData],
+        encode: Callable[[object, str], CapData],
+        value_of: ValueOf,
+        imports: Imports,
     ) -> None:
         """Make the baggage of a vat.
 
@@ -35,7 +41,12 @@ class Baggage(MutableMapping[str, Any]):
             entries: What earlier incarnations left.
             encode: Takes a value and what error messages call it; raises CapDataError for what cannot be kept.
             value_of: As for :func:`kernel.capdata.decode`.
+            imports: Told which imports the entries mention.
         """
+        self._imports = imports
+        for data in entries.values():
+            imports.arrived(data.slots)
+            imports.stored(data.slots)
         self._entries = entries
         self._encode = encode
         self._value_of = value_of
@@ -53,11 +64,15 @@ class Baggage(MutableMapping[str, Any]):
             data = self._encode(value, f"baggage[{key!r}]")
         except CapDataError as error:
             raise TypeError(error.message) from None
-        if self._entries.get(key) != data:
+        earlier = self._entries.get(key)
+        if earlier != data:
+            self._imports.stored(data.slots)
+            if earlier is not None:
+                self._imports.unstored(earlier.slots)
             self._entries[key] = self._changes[key] = data
 
     def __delitem__(self, key: str) -> None:
-        del self._entries[key]
+        self._imports.unstored(self._entries.pop(key).slots)
         self._changes[key] = None
 
     def __iter__(self) -> Iterator[str]:

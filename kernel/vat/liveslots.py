@@ -4,7 +4,8 @@ A crank is one delivery and all that follows from it inside the vat: it lasts un
 promise that the kernel has to settle. What the vat does meanwhile is collected as syscalls and handed over at the end
 of the crank, all at once.
 
-Exports of this vat are named ``o+n`` and ``p+n``, by its own count; imports ``o-n`` and ``p-n``, by the kernel's. A
+Exports of this vat are named ``o+n`` and ``p+n``, by its own count; imports ``o-n`` and ``p-n``, by the kernel's. What
+the vat holds of either ends with its last mention, and the kernel is told so at the end of a crank. A
 promise that is settled, by whichever side, is forgotten by both right then; passed on later it goes out as a new
 promise that is settled in the same breath.
 
@@ -15,25 +16,29 @@ and processes.
 
 from __future__ import annotations
 
-from collections import deque
+import gc
 from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary, ref
+from weakref import ref
 
 from kernel.capdata import RemoteError, decode, encode
 from kernel.errors import CapDataError
 from kernel.refs import ROOT_VREF
 from kernel.vat.baggage import Baggage
-from kernel.vat.exo import Exo, interface_of, invoke
-from kernel.vat.failures import traceback_of
+from kernel.vat.durable import Durable, Durables, record_of
+from kernel.vat.exo import Exo, interface_of
+from kernel.vat.holdings import Exports, Imports
 from kernel.vat.references import FULFILLED, PENDING, REJECTED, Presence, Promise, raisable
+from kernel.vat.texts import size_of
+from kernel.vat.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
     from kernel.capdata import CapData
     from kernel.smallcaps import SlotOf
+    from kernel.vat.durable import Record
 
 CRANK_BYTES = 12 * 1024 * 1024
 """How many bytes one crank may send, all its syscalls together."""
@@ -52,6 +57,7 @@ class Liveslots:
         baggage: dict[str, CapData],
         log: Callable[[str, str], None],
         crank_bytes: int = CRANK_BYTES,
+        durables: Iterable[tuple[str, str, CapData, bool]] = (),
     ) -> None:
         """Begin an incarnation.
 
@@ -61,20 +67,21 @@ class Liveslots:
             baggage: What earlier incarnations left.
             log: Takes a level and a text for the kernel's log.
             crank_bytes: Bound for what one crank sends.
+            durables: The durable objects that earlier incarnations left; see :meth:`kernel.vat.durable.Durables.load`.
         """
-        self.baggage = Baggage(dict(baggage), partial(self._encode, slot_of=self._slot_of_durable), self._value_of)
+        encode_durable = partial(self._encode, slot_of=self._slot_of_durable)
+        self._imports = Imports()
+        self._exports = Exports()
+        self.baggage = Baggage(dict(baggage), encode_durable, self._value_of, self._imports)
+        self.durables = Durables(self._imports, encode_durable, self._value_of, self._new_export_vref, self._charge)
+        self.durables.load(durables)
         self._next_export = max(1, next_export)
         self._next_promise = max(1, next_promise)
-        self._log = log
         self._crank_bytes = crank_bytes
         self._sent_bytes = 0
         self._syscalls: list[list[Any]] = []
-        self._ready: deque[Callable[[], None]] = deque()
-        self._exports: dict[str, Exo] = {}
-        self._export_vrefs: dict[int, str] = {}
-        self._presences: WeakValueDictionary[str, Presence] = WeakValueDictionary()
+        self._turns = Turns(partial(Promise, self, None, decided_here=True), self.resolve, self.reject, log)
         self._promises: dict[str, Promise] = {}
-        self._coroutines: dict[int, tuple[CoroutineType[Any, Any, Any], Promise]] = {}
         self._fresh: list[Promise] = []
         self._to_announce: list[Promise] = []
         self._results: list[tuple[list[Any], ref[Promise]]] = []
@@ -83,12 +90,12 @@ class Liveslots:
 
     def set_root(self, root: Exo) -> None:
         """Export the root object."""
-        self._exports[ROOT_VREF] = root
-        self._export_vrefs[id(root)] = ROOT_VREF
+        self._exports.add(ROOT_VREF, root)
 
     def deliver_message(self, target: str, method: str, args: CapData, result: str | None) -> None:
         """Begin a crank with a message for one of this vat's objects."""
         promise = self._promise_to_decide(result)
+        self._imports.arrived(args.slots)
         try:
             arguments = decode(args, self._value_of, what="arguments")
         except CapDataError as error:  # of the sender's making: the kernel does not read what it carries
@@ -97,7 +104,7 @@ class Liveslots:
         if not isinstance(arguments, list):
             self.reject(promise, TypeError(f"the arguments of {method}() are not a list"))
             return
-        exo = self._exports.get(target)
+        exo = self._exports.get(target) or self.durables.get(target)
         if exo is None:
             self.reject(
                 promise,
@@ -108,12 +115,13 @@ class Liveslots:
                 ),
             )
         else:
-            self._ready.append(partial(self._call, promise, exo, method, arguments))
+            self._turns.call(promise, exo, method, arguments)
 
     def deliver_notify(self, resolutions: list[tuple[str, bool, CapData]]) -> None:
         """Begin a crank with the outcome of promises, each (vref, whether it is a rejection, value)."""
         settled: list[tuple[Promise, bool, object]] = []
         for vref, rejected, data in resolutions:
+            self._imports.arrived(data.slots)
             promise = self._promises.get(vref)
             if promise is None or promise.state is not PENDING:
                 continue
@@ -132,15 +140,40 @@ class Liveslots:
             else:
                 self.resolve(promise, value)
 
+    def deliver_garbage(
+        self, drop: list[str], retire_exports: list[str], retire_imports: list[str], *, reap: bool
+    ) -> None:
+        """Begin a crank with what others let go of; ``reap`` looks for what this vat can let go of, cycles too."""
+        for vref in drop:
+            self._exports.dropped(vref)
+        for vref in retire_exports:
+            self._exports.retired(vref)
+            self.durables.retired(vref)
+        for vref in retire_imports:
+            self._imports.retired(vref)
+        if reap:
+            gc.collect()
+
     def finish_crank(self) -> dict[str, Any]:
         """Run the vat's code until it has nothing left to do, and hand over what it did."""
-        while self._ready:
-            self._ready.popleft()()
+        self._turns.run()
         self._ask_for_results()
-        syscalls = self._syscalls + self.baggage.take_changes()
+        self._fresh = []
+        syscalls = self._syscalls + self.baggage.take_changes() + self.durables.take_changes()
+        if self.durables:
+            for syscall in syscalls:
+                self.durables.mentioned(syscall)
+            syscalls += self.durables.take_deleted()
+        syscalls += self._given_up()
         self._syscalls = []
         self._sent_bytes = 0
         return {"syscalls": syscalls, "nextExport": self._next_export, "nextPromise": self._next_promise}
+
+    def _given_up(self) -> list[list[Any]]:
+        dropped, retired = self._imports.take_dropped(), self._exports.take_retired()
+        # Vat code can recognize an import by the presence only, so what it cannot reach it cannot recognize either.
+        syscalls: list[list[Any]] = [["dropImports", dropped], ["retireImports", dropped]] if dropped else []
+        return [*syscalls, ["retireExports", retired]] if retired else syscalls
 
     def _ask_for_results(self) -> None:
         """Subscribe to the results of this crank's messages, and send those without one whose result nobody holds."""
@@ -184,43 +217,15 @@ class Liveslots:
 
     def soon(self, call: Callable[[], None]) -> None:
         """Make a call later in this crank."""
-        self._ready.append(call)
+        self._turns.soon(call)
+
+    def adopt(self, made: Durable) -> Record:
+        """Give a new durable object its name and its state."""
+        return self.durables.adopt(made)
 
     def spawn(self, coroutine: Coroutine[Any, None, Any]) -> Promise:
         """Run a coroutine in turns; the promise, which is decided here, has its outcome."""
-        promise = Promise(self, None, decided_here=True)
-        self._ready.append(partial(self._step, coroutine, promise, None))
-        return promise
-
-    # --- the vat's code ---
-
-    def _call(self, promise: Promise, exo: Exo, method: str, arguments: list[Any]) -> None:
-        try:
-            value = invoke(exo, method, arguments)
-        except BaseException as error:  # noqa: BLE001  (whatever vat code raises, SystemExit too, answers the message)
-            self._explain(error)
-            self.reject(promise, error)
-        else:
-            self.resolve(promise, value)
-
-    def _step(self, coroutine: Coroutine[Any, None, Any], outcome: Promise, error: BaseException | None) -> None:
-        try:
-            awaited = coroutine.send(None) if error is None else coroutine.throw(error)
-        except StopIteration as stop:
-            self.resolve(outcome, stop.value)
-        except BaseException as raised:  # noqa: BLE001  (as in _call)
-            self._explain(raised)
-            self.reject(outcome, raised)
-        else:
-            if isinstance(awaited, Promise):
-                awaited.when_settled(partial(self._step, coroutine, outcome, None))
-                return
-            wrong = TypeError(f"a vat can await promises only, and a {type(awaited).__qualname__} is none")
-            self._ready.append(partial(self._step, coroutine, outcome, wrong))
-
-    def _explain(self, error: BaseException) -> None:
-        if not isinstance(error, RemoteError):
-            self._log("debug", traceback_of(error))
+        return self._turns.spawn(coroutine)
 
     # --- settling promises that are decided here ---
 
@@ -236,7 +241,7 @@ class Liveslots:
     def resolve(self, promise: Promise, value: Any) -> None:
         """Settle with a value, or follow it when it is itself a promise."""
         if isinstance(value, CoroutineType):
-            value = self._promise_of(value)
+            value = self._turns.promise_of(value)
         if not isinstance(value, Promise):
             self._settle(promise, FULFILLED, value)
         elif self._leads_to(value, promise):
@@ -292,18 +297,20 @@ class Liveslots:
         self._fresh = []
         try:
             data = encode(value, slot_of or self._slot_of, what=what)
-            size = _SYSCALL_BYTES + _size(data.body)
-            if self._sent_bytes + size > self._crank_bytes:
-                raise CapDataError(
-                    f"would make this delivery send more than {self._crank_bytes} bytes", remedy="Send less at a time."
-                )
+            self._charge(_SYSCALL_BYTES + size_of(data.body))
         except BaseException:
             for promise in self._fresh:  # the kernel will not hear of these names
                 self._forget(promise)
             raise
-        self._sent_bytes += size
         self._to_announce += [promise for promise in self._fresh if promise.state is not PENDING]
         return data
+
+    def _charge(self, size: int) -> None:
+        if self._sent_bytes + size > self._crank_bytes:
+            raise CapDataError(
+                f"would make this delivery send more than {self._crank_bytes} bytes", remedy="Send less at a time."
+            )
+        self._sent_bytes += size
 
     def _announce_settled(self) -> None:
         resolutions = self._settled_mentioned()
@@ -329,7 +336,7 @@ class Liveslots:
 
     def _slot_of(self, value: object) -> tuple[str, str | None] | None:
         if isinstance(value, CoroutineType):
-            value = self._promise_of(value)
+            value = self._turns.promise_of(value)
         if isinstance(value, Exo):
             return self._vref_of(value), interface_of(value)
         if isinstance(value, Presence):
@@ -339,10 +346,10 @@ class Liveslots:
         return None
 
     def _slot_of_durable(self, value: object) -> tuple[str, str | None] | None:
-        if isinstance(value, Exo) and self._export_vrefs.get(id(value)) != ROOT_VREF:
+        if isinstance(value, Exo) and not isinstance(value, Durable) and self._exports.name_of(value) != ROOT_VREF:
             raise CapDataError(
                 f"is a {type(value).__qualname__} of this vat, which will not survive a restart: "
-                f"of a vat's own objects only the root can be kept in the baggage"
+                f"of a vat's own objects only the root and durable ones can be kept in the baggage"
             )
         if isinstance(value, (Promise, CoroutineType)):
             raise CapDataError("is a promise, which will not survive a restart: await it and keep what it gives")
@@ -351,13 +358,13 @@ class Liveslots:
     def _vref_of(self, value: Exo | Presence | Promise) -> str:
         if isinstance(value, Presence):
             return value._vref
+        if isinstance(value, Durable):
+            return record_of(value).vref
         if isinstance(value, Exo):
-            vref = self._export_vrefs.get(id(value))
+            vref = self._exports.name_of(value)
             if vref is None:
-                vref = f"o+{self._next_export}"
-                self._next_export += 1
-                self._exports[vref] = value
-                self._export_vrefs[id(value)] = vref
+                vref = self._new_export_vref()
+                self._exports.add(vref, value)
             return vref
         if value.vref is None:
             value.vref = self._new_promise_vref()
@@ -365,20 +372,15 @@ class Liveslots:
         self._promises[value.vref] = value  # it was mentioned, so the name must go on meaning this promise
         return value.vref
 
+    def _new_export_vref(self) -> str:
+        vref = f"o+{self._next_export}"
+        self._next_export += 1
+        return vref
+
     def _new_promise_vref(self) -> str:
         vref = f"p+{self._next_promise}"
         self._next_promise += 1
         return vref
-
-    def _promise_of(self, coroutine: CoroutineType[Any, Any, Any]) -> Promise:
-        """Give the promise of a coroutine that was passed on instead of awaited."""
-        known = self._coroutines.get(id(coroutine))
-        if known is None:
-            promise = self.spawn(coroutine)
-            self._coroutines[id(coroutine)] = coroutine, promise
-            promise.when_settled(partial(self._coroutines.__delitem__, id(coroutine)))
-            return promise
-        return known[1]
 
     def _value_of(self, slot: str, iface: str | None) -> object:
         if slot.startswith("p"):
@@ -386,15 +388,5 @@ class Liveslots:
             if promise is None:
                 promise = self._promises[slot] = Promise(self, slot, decided_here=False)
             return promise
-        if slot in self._exports:
-            return self._exports[slot]
         # What is named as an export and is none belonged to an earlier incarnation: the kernel answers messages to it.
-        presence = self._presences.get(slot)
-        if presence is None:
-            presence = self._presences[slot] = Presence(slot, iface)
-        return presence
-
-
-def _size(body: str) -> int:
-    """Give the bytes that a body takes in a frame, where its quotes and backslashes are escaped once more."""
-    return len(body.encode()) + body.count('"') + body.count("\\")
+        return self._exports.get(slot) or self.durables.get(slot) or self._imports.presence(slot, iface)

@@ -19,6 +19,8 @@ from kernel.vat.texts import has_utf8_form
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
+    from kernel.vat.durable import Durable, Record
+
 METHOD_CHARACTERS = 1000
 """How long the name of a method may be."""
 
@@ -47,6 +49,9 @@ class Sender(Protocol):
 
     def spawn(self, coroutine: Coroutine[Any, None, Any]) -> Promise:
         """Run a coroutine in turns; the promise has its outcome."""
+
+    def adopt(self, made: Durable) -> Record:
+        """Give a new durable object its name and its state."""
 
 
 _current: Sender | None = None

@@ -1,9 +1,9 @@
 """The supervisor: runs one vat in a worker process, frame by frame.
 
-Frames are JSON arrays whose first item says what they are; the kernel sends ``start``, ``message``, ``notify`` and
-``ping``, the worker answers ``started`` or ``failed``, ``done``, ``pong``, and sends ``log`` at any time. A ``done``
-has everything that a crank did; nothing else of a crank leaves the worker. What ``build_root_object`` did is handed
-over with the first ``done``: starting is not a crank of its own.
+Frames are JSON arrays whose first item says what they are; the kernel sends ``start``, ``message``, ``notify``,
+``gc`` and ``ping``, the worker answers ``started`` or ``failed``, ``done``, ``pong``, and sends ``log`` at any time. A
+``done`` has everything that a crank did; nothing else of a crank leaves the worker. What ``build_root_object`` did is
+handed over with the first ``done``: starting is not a crank of its own.
 
 Invariant: a frame of the wrong form ends the worker with a sentence that says why; so does whatever the supervisor
 itself cannot carry on after. This module does not know what carries the frames.
@@ -91,6 +91,13 @@ class Supervisor:
             )
         elif kind == "notify":
             self._liveslots.deliver_notify([_resolution(item) for item in fields.take("resolutions", list)])
+        elif kind == "gc":
+            drop, retire_exports, retire_imports = (
+                [_vref(name, "object") for name in fields.take(field, list)]
+                for field in ("dropExports", "retireExports", "retireImports")
+            )
+            reap = fields.take("bringOutYourDead", bool, False)
+            self._liveslots.deliver_garbage(drop, retire_exports, retire_imports, reap=reap)
         else:
             raise VatProtocolError(f"the kernel sent a frame of the unknown kind {kind!r}")
         done = self._liveslots.finish_crank()
@@ -109,12 +116,14 @@ class Supervisor:
             baggage=baggage,
             log=self._output.write,
             crank_bytes=self._bounds.frame // 8 * 7,
+            durables=[_durable(item) for item in fields.take("durables", list, [])],
         )
         names = fields.take("globals", list, [])
         parameters = fields.get("parameters")
         enter_vat(liveslots)
         try:
             root = _build_root(entry, modules, VatPowers(self._output, names), parameters, liveslots)
+            liveslots.durables.check_kinds()
         except BaseException as error:  # noqa: BLE001  (whatever the vat's code raises, SystemExit too, is its failure)
             self._finish_output()
             self._send(
@@ -182,6 +191,12 @@ def _resolution(item: object) -> tuple[str, bool, CapData]:
     if not isinstance(item, list) or len(item) != 3 or not isinstance(item[1], bool):
         raise VatProtocolError("the kernel sent a resolution that is not [vref, rejected, value]")
     return _vref(item[0], "promise"), item[1], _capdata("the value of a resolution", item[2])
+
+
+def _durable(item: object) -> tuple[str, str, CapData, bool]:
+    if not isinstance(item, list) or len(item) != 4 or not isinstance(item[1], str) or not isinstance(item[3], bool):
+        raise VatProtocolError("the kernel sent a durable object that is not [vref, kind, state, exported]")
+    return _vref(item[0], "object"), item[1], _capdata("the state of a durable object", item[2]), item[3]
 
 
 def _bundle(bundle: dict[str, Any]) -> tuple[str, dict[str, Source]]:

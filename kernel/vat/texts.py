@@ -15,3 +15,8 @@ def has_utf8_form(text: str) -> bool:
 def with_utf8_form(text: str) -> str:
     """Give a text with lone surrogates written as escapes."""
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def size_of(body: str) -> int:
+    """Give the bytes that a text takes in a frame, where its quotes and backslashes are escaped once more."""
+    return len(body.encode()) + body.count('"') + body.count("\\")

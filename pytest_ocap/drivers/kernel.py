@@ -50,17 +50,14 @@ def build_root_object(vat_powers, parameters, baggage):
 """The vat that the scenarios launch."""
 
 
-ONE_SCHEMA = "the kernel's store has had one version of its schema so far"
-"""Why the kernel cannot be started on a store of an older edition."""
-
-
 class KernelDriver:
     """Drives ``python -m kernel.cli``.
 
     Args:
         command: What is put in its place for a daemon that has been tampered with.
         env: Additions to the environment of its clients.
-        older: The driver of an older edition, whose stores this one brings up to date.
+        older: The driver of an older edition, whose stores this one brings up to date; of the edition before when left
+            out.
     """
 
     name = "kernel"
@@ -73,10 +70,17 @@ class KernelDriver:
     ) -> None:
         self._command = command or (sys.executable, "-P", "-m", "kernel.cli")
         self._env = dict(env or {})
-        self.older = older or self
+        self._older = older
         self.supports: dict[Capability, str] = dict.fromkeys(Capability, FULL)
-        if older is None:
-            self.supports[Capability.OLDER_STORE] = ONE_SCHEMA
+
+    @cached_property
+    def older(self) -> KernelDriver:
+        """The driver of the edition before."""
+        if self._older is not None:
+            return self._older
+        from pytest_ocap.drivers.kernel_older import OlderKernelDriver
+
+        return OlderKernelDriver(self._command, self._env)
 
     @cached_property
     def version(self) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -11,13 +14,15 @@ import pytest
 from kernel.store.schema import SCHEMA_VERSION
 from pytest_ocap import processes
 from pytest_ocap.driver import FULL, MEMBERS, OPTIONAL, Audit, Capability, Interrupt, KernelDriver, Subcluster, has
-from pytest_ocap.drivers.kernel import ONE_SCHEMA, driver
 from pytest_ocap.drivers.kernel import KernelDriver as Bundled
+from pytest_ocap.drivers.kernel import driver
+from pytest_ocap.drivers.kernel_older import VERSION as OLDER_VERSION
 from pytest_ocap.faults.starts import InterruptedStart, StartedProcesses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+STORES = Path(__file__).parents[1] / "stores"
 
 
 @pytest.fixture
@@ -27,12 +32,11 @@ def home(short_tmp: Path) -> Iterator[Path]:
     processes.end(short_tmp)
 
 
-def test_it_is_a_driver_that_supports_everything_but_older_stores_of_which_there_are_none() -> None:
+def test_it_is_a_driver_that_supports_everything() -> None:
     assert isinstance(driver, KernelDriver)
     assert all(hasattr(driver, member) for member in (*MEMBERS, *OPTIONAL.values()))
-    lacking = {capability for capability in Capability if not has(driver, capability)}
-    assert lacking == {Capability.OLDER_STORE}
-    assert set(Bundled(older=driver).supports.values()) == {FULL}
+    assert set(driver.supports.values()) == {FULL}
+    assert all(has(driver, capability) for capability in Capability)
 
 
 def test_its_build_is_that_of_the_code_which_it_runs(tmp_path: Path) -> None:
@@ -44,9 +48,25 @@ def test_its_build_is_that_of_the_code_which_it_runs(tmp_path: Path) -> None:
     assert before != Bundled(env={"PYTHONPATH": str(tmp_path)}).build
 
 
-def test_it_says_that_it_has_had_one_version_of_its_schema_for_as_long_as_that_is_so() -> None:
-    assert SCHEMA_VERSION == 1, "a store of version 1 is to be kept, and the driver's `older` to make homes of it"
-    assert driver.supports[Capability.OLDER_STORE] == ONE_SCHEMA
+def test_its_older_edition_makes_stores_as_that_edition_did(home: Path) -> None:
+    assert OLDER_VERSION == SCHEMA_VERSION - 1, "the older edition is the one before"
+    older = driver.older
+    assert older.start(home, timeout=20.0).ok
+    assert older.stop(home, timeout=10.0).ok
+    with closing(sqlite3.connect(":memory:")) as frozen, closing(sqlite3.connect(driver.store(home))) as made:
+        frozen.executescript((STORES / f"version_{OLDER_VERSION}.sql").read_text())
+        assert schema_of(made) == schema_of(frozen)
+    assert driver.start(home, timeout=20.0).ok
+    assert driver.stop(home, timeout=10.0).ok
+    with closing(sqlite3.connect(driver.store(home))) as migrated:
+        assert migrated.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+
+
+def schema_of(connection: sqlite3.Connection) -> dict[str, str]:
+    """Give the version, and the definitions of tables and indexes without their spaces."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+    return {"version": str(version), **{name: "".join(sql.split()) for name, sql in rows}}
 
 
 def test_a_subcluster_lives_through_a_restart_and_a_kill(home: Path) -> None:

@@ -223,7 +223,7 @@ def test_an_object_answered_to_the_outside_can_be_sent_messages(bench: Bench, pa
 def test_an_object_that_did_not_survive_its_incarnation_says_so(bench: Bench, pair: dict[str, Any]) -> None:
     counter = bench.ask(pair["bob"], "make_counter").slots[0]
     bench.reopen()
-    with pytest.raises(RejectedError, match="did not survive"):
+    with pytest.raises(NotFoundError, match="did not survive"):
         bench.send(counter, "add", 1)
 
 

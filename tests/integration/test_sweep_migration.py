@@ -1,20 +1,15 @@
-"""A store of an older edition is brought up to date whole or not at all, whatever happens meanwhile.
-
-The kernel's store has had one version so far.  So the edition after it is a copy of the kernel with a second version,
-which changes what is there, and the older edition is the kernel itself.
-"""
+"""A store of the edition before is brought up to date whole or not at all, whatever happens meanwhile."""
 
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from pytest_ocap.driver import Capability, has
+from kernel.store.schema import SCHEMA_VERSION
 from pytest_ocap.drivers.kernel import KernelDriver
 from pytest_ocap.homes import Homes
 from pytest_ocap.persisted import Templates
@@ -29,28 +24,16 @@ LACKING = Supervisor().missing()
 intercepts = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
 MIGRATION = WORKLOADS["migration"]
 
-STEP = Change(
-    "store/schema.py",
-    "MIGRATIONS: tuple[str, ...] = (_VERSION_1,)",
-    """_VERSION_2 = '''
-ALTER TABLE subclusters ADD COLUMN label TEXT NOT NULL DEFAULT '';
-UPDATE subclusters SET label = 'of version 1';
-CREATE INDEX subclusters_by_label ON subclusters (label);
-'''
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)""",
-)
 IN_TWO = Change(
     "store/schema.py",
     "        # Neither pragma takes a bound parameter; both values are integers of ours.\n",
     "        connection.execute('COMMIT')\n        connection.execute('BEGIN EXCLUSIVE')\n",
 )
-NEXT = Mutant("next-edition", "It has a second version of the schema.", (STEP,), ())
-CARELESS = Mutant("next-edition-in-two", "It changes the tables, and then says so.", (STEP, IN_TWO), ())
+CARELESS = Mutant("migration-in-two", "It changes the tables, and then says so.", (IN_TWO,), ())
 
 
 @contextmanager
-def upgrading(folder: Path, edition: Mutant) -> Iterator[Trials]:
-    driver = KernelDriver(env={"PYTHONPATH": str(make_copy(folder, edition))}, older=KernelDriver())
+def upgrading(driver: KernelDriver) -> Iterator[Trials]:
     homes = Homes("migration")
     trials = Trials(driver, homes, Templates(homes), injector_for(driver), cuts_for())
     try:
@@ -62,7 +45,7 @@ def upgrading(folder: Path, edition: Mutant) -> Iterator[Trials]:
 
 @pytest.fixture(scope="module")
 def upgraded() -> Iterator[Trials]:
-    with tempfile.TemporaryDirectory() as folder, upgrading(Path(folder), NEXT) as trials:
+    with upgrading(KernelDriver()) as trials:
         trials.unharmed(MIGRATION)
         yield trials
 
@@ -75,31 +58,26 @@ def tried(trials: Trials, kind: str, pattern: str, most: int) -> list[tuple[Resu
     return [(trial.result, {check for check, _ in trial.broken}) for trial in found]
 
 
-def test_the_kernel_itself_has_no_older_edition_and_a_next_one_has() -> None:
-    assert not has(KernelDriver(), Capability.OLDER_STORE)
-    assert has(KernelDriver(older=KernelDriver()), Capability.OLDER_STORE)
-
-
 @intercepts
-def test_an_unharmed_start_brings_the_store_up_to_date(short_tmp: Path) -> None:
-    with upgrading(short_tmp, NEXT) as trials:
+def test_an_unharmed_start_brings_the_store_up_to_date() -> None:
+    with upgrading(KernelDriver()) as trials:
         homes = Homes("migration")
         with MIGRATION.prepared(trials.driver, homes, Templates(homes)) as ledger:
             store = trials.driver.store(ledger.store.home)
             assert store is not None
-            assert shape(store) == (1, set())
+            assert shape(store) == (SCHEMA_VERSION - 1, False)
             assert trials.driver.start(ledger.store.home, timeout=20.0).ok
             assert trials.driver.stop(ledger.store.home, timeout=10.0).ok
-            assert shape(store) == (2, {"of version 1"})
+            assert shape(store) == (SCHEMA_VERSION, True)
         homes.close()
 
 
-def shape(store: Path) -> tuple[int, set[str]]:
-    """Give the schema's version and the labels."""
+def shape(store: Path) -> tuple[int, bool]:
+    """Give the schema's version, and whether the c-lists have the column that version 2 added."""
     with closing(sqlite3.connect(store)) as connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        labels = connection.execute("SELECT label FROM subclusters").fetchall() if version > 1 else []
-    return version, {label for (label,) in labels}
+        columns = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('clist')")}
+    return version, "reachable" in columns
 
 
 @intercepts
@@ -119,7 +97,9 @@ def test_a_migration_happens_whole_or_not_at_all(upgraded: Trials, kind: str, po
 @intercepts
 @pytest.mark.slow
 def test_a_migration_in_two_steps_is_caught(short_tmp: Path) -> None:
-    with upgrading(short_tmp, CARELESS) as trials:
+    older = KernelDriver().older
+    careless = KernelDriver(env={"PYTHONPATH": str(make_copy(short_tmp, CARELESS))}, older=older)
+    with upgrading(careless) as trials:
         trials.unharmed(MIGRATION)
         found = tried(trials, "kill", "sync:kernel.sqlite-wal", 4)
     assert (Result.FAILED, {"recovers"}) in found, found

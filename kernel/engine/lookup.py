@@ -1,0 +1,74 @@
+"""Looking up by text what those outside the kernel name: subclusters, vats, objects."""
+
+from __future__ import annotations
+
+from kernel.engine.router import quarantined_error
+from kernel.errors import NotFoundError, RefError
+from kernel.refs import format_kref, parse_kref, parse_subcluster_id, parse_vat_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kernel.engine.quarantine import Quarantine
+    from kernel.engine.router import Router
+    from kernel.refs import Kref
+    from kernel.store import Store
+    from kernel.store.subclusters import SubclusterRecord
+    from kernel.store.vats import VatRecord
+
+
+class Lookup:
+    """See the head of this module."""
+
+    def __init__(self, store: Store, router: Router, quarantine: Quarantine) -> None:
+        self._store = store
+        self._router = router
+        self._quarantine = quarantine
+
+    def subcluster(self, name: str) -> SubclusterRecord:
+        """Give a subcluster by its id; NotFoundError when there is none."""
+        record = self._store.subclusters.get(parse_subcluster_id(name))
+        if record is None or record.state != "running":
+            raise NotFoundError(
+                f"there is no subcluster {name}", subclusterId=name, remedy="See 'ocap subcluster list'."
+            )
+        return record
+
+    def vat(self, name: str) -> VatRecord:
+        """Give a vat by its id; NotFoundError when there is none."""
+        vat = self._store.vats.get(parse_vat_id(name))
+        if vat is None:
+            raise NotFoundError(f"there is no vat {name}", vatId=name, remedy="See 'ocap daemon status'.")
+        return vat
+
+    def runnable_vat(self, name: str) -> VatRecord:
+        """Give a vat that is not set aside; QuarantinedError when it is."""
+        vat = self.vat(name)
+        quarantine = self._quarantine.of_vat(vat.id)
+        if quarantine is not None:
+            raise quarantined_error(quarantine)
+        return vat
+
+    def object(self, kref: str) -> int:
+        """Give an object's number by its kref; RefError when it is none, NotFoundError when there is no such object."""
+        ref = parse_kref(kref)
+        if ref.kind != "object":
+            raise RefError(f"{kref} is a promise, not an object", kref=kref, remedy="Give an object's kref, ko<n>.")
+        if self._store.references.object(ref.number) is None:
+            raise NotFoundError(f"there is no object {kref}", kref=kref, remedy="`ocap daemon status` lists the roots.")
+        return ref.number
+
+    def why_no_message(self, target: Kref) -> Exception | None:
+        """Say why nothing can be sent to a reference; None when it can."""
+        if target.kind == "object":
+            return self._router.why_undeliverable(target.number)
+        if self._store.promises.get(target.number) is None:
+            return NotFoundError(f"there is no promise kp{target.number}", kref=f"kp{target.number}")
+        return None
+
+    def missing(self, slots: tuple[Kref, ...]) -> NotFoundError | None:
+        """Say which of some references there is not; None when there are all."""
+        for slot in slots:
+            records = self._store.references.object if slot.kind == "object" else self._store.promises.get
+            if records(slot.number) is None:
+                return NotFoundError(f"there is no {slot.kind} {format_kref(slot)}", kref=format_kref(slot))
+        return None
