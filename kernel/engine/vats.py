@@ -12,7 +12,6 @@ from kernel.engine import vat_failures as failures
 from kernel.engine.crank import Counters, Crank
 from kernel.engine.delivery import delivery_frame
 from kernel.engine.garbage import DELIVERY
-from kernel.engine.pings import ask_for_pong, ask_for_the_dead
 from kernel.engine.settlement import rejection
 from kernel.engine.starts import Starts
 from kernel.engine.translation import Translation
@@ -118,6 +117,8 @@ class Vats:
 
     async def reap(self) -> None:
         """Have every running vat find out what it can no longer reach, and tell it what it can let go of."""
+        from kernel.engine.pings import ask_for_the_dead
+
         await ask_for_the_dead(list(self._processes.values()), self._loop, self.poke)
 
     def process_ids(self) -> dict[int, int | None]:
@@ -340,7 +341,7 @@ class Vats:
         elif kind == "started" and not process.ready:
             self._on_started(process)
         elif kind == "failed" and not process.ready:
-            self._on_failed(process, frame)
+            self._fail_start(process, failures.init_failed(process.vat_id, process.name, detail_of(frame)))
         elif kind == "done" and process.delivery is not None:
             self._on_done(process, frame)
         else:
@@ -354,9 +355,6 @@ class Vats:
         process.started.set_result(None)
         self._log.debug("vat.started", vatId=vat_name(process.vat_id), vat=process.name)
         self.poke(process.vat_id)
-
-    def _on_failed(self, process: VatProcess, frame: list[Any]) -> None:
-        self._fail_start(process, failures.init_failed(process.vat_id, process.name, detail_of(frame)))
 
     def _on_done(self, process: VatProcess, frame: list[Any]) -> None:
         delivery, names = process.delivery, process.names
@@ -399,4 +397,6 @@ class Vats:
 
     async def ping(self, vat_id: int) -> str:
         """Ask a vat's worker for a sign of life, starting it if need be; gives ``"pong"``."""
+        from kernel.engine.pings import ask_for_pong
+
         return await ask_for_pong(await self.start(vat_id), self._loop, self._options.delivery_timeout)
