@@ -27,6 +27,7 @@ from pytest_ocap.scenarios.contracts import (
 from pytest_ocap.scenarios.crashed_init import ADVICE, PATIENCE_SECONDS
 from pytest_ocap.sweeps.copies import FAULTED, copy_home
 from pytest_ocap.sweeps.keeping import judge_keeping
+from pytest_ocap.sweeps.latecomers import judge_continued
 from pytest_ocap.sweeps.spinning import spinning
 from pytest_ocap.sweeps.writings import glued_lines, is_log, log_state, pid_file_problem
 
@@ -61,7 +62,7 @@ def judge_struck_run(examination: Examination, driver: KernelDriver, ledger: Led
         examination.check("rests", not busy, busy or "whatever runs waits")
     if strike.hang:
         _judge_pid_file(examination, driver, home, strike, serves=False)
-        told.append(_judge_hang(examination, driver, home, strike))
+        told.append(_judge_hang(examination, driver, ledger, strike))
     else:
         told.append(_judge_remains(examination, driver, home, strike))
     processes.end(home)
@@ -156,8 +157,12 @@ def _illegible(text: str) -> bool:
     return masked(text) is not None or BARE_ERRNO.fullmatch(text.strip()) is not None
 
 
-def _judge_hang(examination: Examination, driver: KernelDriver, home: Path, strike: Strike) -> str:
-    """Start a second time beside what stands still, then stop it by force; gives what the second start said."""
+def _judge_hang(examination: Examination, driver: KernelDriver, ledger: Ledger, strike: Strike) -> str:
+    """Start a second time beside what stands still, then stop it by force; gives what the second start said.
+
+    Where that start has succeeded, what stood still is continued in between.
+    """
+    home = ledger.store.home
     # What adopts the orphans of a start is the harness's own, and waits for what stands still.
     crew = {*strike.stopped, *(process.pid for process in processes.using(home))} - ADOPTERS.keys()
     second = driver.start(home, timeout=PATIENCE_SECONDS)
@@ -167,6 +172,10 @@ def _judge_hang(examination: Examination, driver: KernelDriver, home: Path, stri
     back = not second.timed_out and second.seconds <= PATIENCE_SECONDS + GRACE_SECONDS
     detail = f"stopped: {', '.join(map(str, strike.stopped))}; of the home: {sorted(crew)}\n{second.describe()}"
     examination.check("hang-told", back and (serves or explained), detail)
+    if serves:
+        judge_continued(examination, driver, ledger, strike.stopped)
+    else:
+        examination.check("continued-harmless", True, "no newer daemon came up beside it")
     if has(driver, Capability.FORCE_STOP):
         stop = driver.stop(home, timeout=ANSWER_SECONDS, force=True)
         # One that stands before it has taken its lock is in nobody's way, and known to nobody; and so is a client.

@@ -29,6 +29,8 @@ ORACLES: Mapping[str, str] = {
     "pid-file-whole": "a pid file that lies there holds a pid, and while the daemon serves, that of a process of its",
     "rests": "while a fault lasts, no process is busy without end",
     "hang-told": "a daemon that stands still is told as such by the next start: which pid, and what to do",
+    "continued-harmless": "what stood still and is continued beside a newer daemon leaves that its socket and its pid "
+    "file, and it serves on",
     "forced-stop-clears": "a forced stop ends a daemon that stands still",
     "nothing-wedged": "what the fault left of the daemon either serves and can be stopped, or is gone by itself",
     "recovers": "when the fault is over, the next start is ready within its budget",
@@ -124,6 +126,7 @@ def promised(driver: KernelDriver, strike: Strike | None, normal: Normal | None 
             "pid-file-whole": has(driver, Capability.PIDFILE),
             "rests": strike.lasting,
             "hang-told": strike.hang,
+            "continued-harmless": strike.hang,
             "forced-stop-clears": strike.hang and has(driver, Capability.FORCE_STOP),
             "nothing-wedged": not strike.hang,
         }

@@ -117,9 +117,9 @@ class Run:
     # --- one call ----------------------------------------------------------------------------------------------------
 
     def _decide(self, event: Event, draft: Draft) -> None:
-        if self._stopped.get(event.thread) is not None:  # it hung here, was continued, and makes the call anew
-            number = self._stopped.pop(event.thread)
-            self._make(event, draft, number)
+        hung = self._stopped.pop(event.thread, None)
+        if hung is not None and self._calls[hung].name == event.name:  # it was continued, and makes the call anew
+            self._make(event, draft, hung)
             return
         number = len(self._calls)
         began = time.monotonic() - self._began
