@@ -270,18 +270,20 @@ def _encode_float(value: float) -> float | str:
     return "#Infinity" if value > 0 else "#-Infinity"
 
 
-def _encode_error(error: BaseException) -> dict[str, str]:
-    code = None
+def remote_error(error: BaseException) -> RemoteError:
+    """Give a new error with the name, the message and the code by which an error is known across a border."""
     if isinstance(error, RemoteError):
-        name, message, code = error.name, error.message, error.code
-    else:
-        name = type(error).__name__
-        try:
-            message = str(error)
-        except Exception as broken:  # noqa: BLE001  (an error whose own text cannot be made must still be passed)
-            message = f"(its message could not be rendered: {type(broken).__name__})"
-        if isinstance(error, OcapError):
-            code = error.code
+        return RemoteError(error.name, error.message, error.code)
+    try:
+        message = str(error)
+    except Exception as broken:  # noqa: BLE001  (an error whose own text cannot be made must still be passed)
+        message = f"(its message could not be rendered: {type(broken).__name__})"
+    return RemoteError(type(error).__name__, message, error.code if isinstance(error, OcapError) else None)
+
+
+def _encode_error(error: BaseException) -> dict[str, str]:
+    known = remote_error(error)
+    name, message, code = known.name, known.message, known.code
     encoded = {"#error": _escape(message), "name": _escape(name)}
     if code is not None:
         encoded["code"] = _escape(code)

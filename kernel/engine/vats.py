@@ -282,6 +282,8 @@ class Vats:
                 return
             with self._batch.unit():  # the vat has forgotten the promise meanwhile: no news for it
                 self._store.deliveries.delete(delivery.id)
+                self._router.retired(delivery.target.number)
+                self._router.collect()
             self.poke(vat_id)
 
     def _deliver(self, process: VatProcess, delivery: DeliveryRecord, names: Translation, frame: list[Any]) -> None:

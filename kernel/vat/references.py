@@ -13,6 +13,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kernel.capdata import RemoteError
+from kernel.smallcaps import remote_error
 from kernel.vat.exo import Exo
 from kernel.vat.texts import has_utf8_form
 
@@ -143,12 +144,16 @@ class Promise:
         return f"<Promise, {self._state}>"
 
 
-def raisable(reason: object) -> BaseException:
-    """Give the exception to raise for a rejection: a new one each time, as a traceback belongs to one raising."""
-    if isinstance(reason, RemoteError):
-        return RemoteError(reason.name, reason.message, reason.code)
+def raisable(reason: object) -> RemoteError:
+    """Give the exception to raise for a rejection: a new one each time, as a traceback belongs to one raising.
+
+    It is a RemoteError wherever the error came from: whoever sends need not know whether the object is one of its own
+    vat.
+    """
     if isinstance(reason, BaseException):
-        return reason
+        raised = remote_error(reason)
+        raised.__cause__ = None if isinstance(reason, RemoteError) else reason
+        return raised
     return RemoteError("Rejected", f"the promise was rejected with {reason!r}")
 
 

@@ -99,6 +99,15 @@ ALICE = """
         async def to_itself(self):
             return await E(self).twice_as_much(4)
 
+        async def caught_from_itself(self):
+            try:
+                await E(self).refuse()
+            except RemoteError as error:
+                return [error.name, error.message]
+
+        def refuse(self):
+            raise ValueError("no, #word for 'word'")
+
         def twice_as_much(self, value: int) -> int:
             return 2 * value
 
@@ -190,6 +199,7 @@ def test_values_pass_through_two_vats(bench: Bench, alice: str, value: object) -
         ("promises_in_a_circle", "round"),
         ("circle_passed_on", "walked"),
         ("to_itself", 8),
+        ("caught_from_itself", ["ValueError", "no, #word for 'word'"]),
     ],
 )
 def test_an_exchange_between_vats(bench: Bench, alice: str, method: str, answer: Any) -> None:
@@ -217,12 +227,15 @@ def test_arguments_are_checked_before_the_method_runs(bench: Bench, alice: str) 
         bench.send(alice, "twice_as_much", "4")
 
 
+EXCHANGES = ("twice", "pipelined", "caught", "promise_in_an_answer", "to_itself", "caught_from_itself")
+
+
 def test_nothing_is_left_over_when_all_is_answered(bench: Bench, alice: str) -> None:
-    for method in ("twice", "pipelined", "caught", "promise_in_an_answer"):
+    for method in EXCHANGES:
         bench.send(alice, method)
     bench.run_until(lambda: bench.rows("deliveries") == 0)
     before = bench.rows("promises")
-    for method in ("twice", "pipelined", "caught", "promise_in_an_answer"):
+    for method in EXCHANGES:
         bench.send(alice, method)
     bench.run_until(lambda: bench.rows("deliveries") == 0)
     assert bench.rows("promises") == before
