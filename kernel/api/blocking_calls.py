@@ -89,7 +89,7 @@ class BlockingCalls(ABC):
         self.call("terminateSubcluster", {"id": subcluster_id})
 
     def repair_subcluster(self, subcluster_id: str, bundles: Mapping[str, str] | None = None) -> SubclusterStatus:
-        """Let a quarantined subcluster run again.
+        """Let a quarantined subcluster run again; one that runs is left as it is.
 
         Args:
             subcluster_id: The subcluster.
@@ -97,7 +97,6 @@ class BlockingCalls(ABC):
 
         Raises:
             NotFoundError: There is no such subcluster.
-            NotQuarantinedError: It runs.
             OcapError: The cause has not gone; the error is that cause.
         """
         params = {"id": subcluster_id, "bundles": None if bundles is None else dict(bundles)}

@@ -20,6 +20,9 @@ ECHO = """
         def echo(self, value):
             return value
 
+        def me(self):
+            return self
+
         def fail(self, text: str):
             raise ValueError(text)
 
