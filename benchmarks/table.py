@@ -24,8 +24,7 @@ EVERY_ROUND = 1_000_000
 class Sample(NamedTuple):
     """One measurement."""
 
-    amount: float
-    """Seconds, or what the row's unit says."""
+    seconds: float
     cpu: float | None = None
     """Processor time of all processes that took part, in seconds; None where it was not measured."""
 
@@ -49,8 +48,6 @@ class Row:
     """The ratio to reach."""
     seconds_at_most: float | None = None
     """The time to reach, in the slowest round."""
-    unit: str = "s"
-    """What is measured: seconds, or bytes (``B``)."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +74,16 @@ class Measured:
             self.samples.setdefault(name, []).append(sample)
 
     def figure(self, name: str, share: float = 1.0) -> dict[str, Any]:
-        """Give median, least and most of some samples, and the median of their processor time in seconds."""
+        """Give median, least and most of some samples in seconds, and the median of their processor time."""
         samples = self.samples[name]
-        amounts = [sample.amount * share for sample in samples]
+        seconds = [sample.seconds * share for sample in samples]
         cpu = [sample.cpu * share for sample in samples if sample.cpu is not None]
         return {
-            "median": statistics.median(amounts),
-            "least": min(amounts),
-            "most": max(amounts),
+            "median": statistics.median(seconds),
+            "least": min(seconds),
+            "most": max(seconds),
             "cpu": statistics.median(cpu) if cpu else None,
-            "rounds": len(amounts),
+            "rounds": len(seconds),
         }
 
 
@@ -113,7 +110,6 @@ def _row(row: Row, measured: Measured) -> dict[str, Any]:
     return {
         "number": row.number,
         "what": row.what,
-        "unit": row.unit,
         "floorIs": row.floor_is,
         "subject": subject,
         "floor": floor,
@@ -130,7 +126,7 @@ HEADS = ("row", "what", "median", "CPU", "floor", "median", "CPU", "ratio", "of 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Give a row of the JSON data as the cells of the table."""
-    subject, floor, unit = row["subject"], row["floor"], row["unit"]
+    subject, floor = row["subject"], row["floor"]
     target = ""
     if row["atMost"] is not None:
         target = f"{row['atMost']:g} x"
@@ -141,10 +137,10 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         str(row["number"]),
         row["what"],
-        quantity(subject["median"], unit),
+        duration(subject["median"]),
         duration(subject["cpu"]),
         row["floorIs"],
-        quantity(floor["median"], unit),
+        duration(floor["median"]),
         duration(floor["cpu"]),
         times(row["ratio"]),
         times(row["cpuRatio"]),
@@ -159,11 +155,6 @@ def render(rows: Iterable[tuple[str, ...]], heads: tuple[str, ...] = HEADS) -> s
     texts = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     texts.insert(1, " | ".join("-" * width for width in widths))
     return "\n".join(f"| {text} |" for text in texts)
-
-
-def quantity(amount: float | None, unit: str) -> str:
-    """Give what was measured in a unit that suits it."""
-    return duration(amount) if unit == "s" or amount is None else f"{amount / 2**20:.1f} MiB"
 
 
 def duration(seconds: float | None) -> str:

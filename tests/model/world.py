@@ -1,0 +1,199 @@
+"""What the kernel promises to its users, as a model in memory: parties, what they hold, what they must have seen.
+
+Nothing here asks the kernel.  The machine tells the world what was done, the world says what must have come of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(eq=False)
+class Thing:
+    """An object that references name: a party's root, or a facet, which lives as long as its party's incarnation."""
+
+    owner: Party
+    kref: str
+    incarnation: int | None = None
+    revoked: bool = False
+
+    def refusals(self) -> set[str]:
+        """Give the names of the errors that a message to it may be rejected with; none when it is heard.
+
+        An object that is gone for two reasons may be said to be gone for either.
+        """
+        refusals = set()
+        if self.revoked:
+            refusals.add("RevokedError")
+        if not self.owner.exists:
+            refusals.add("VatTerminatedError")
+        elif self.owner.cluster.quarantined:
+            refusals.add("QuarantinedError")
+        if self.incarnation is not None and self.incarnation != self.owner.last_incarnation:
+            refusals.add("NotFoundError")
+        return refusals
+
+    @property
+    def hears(self) -> bool:
+        """Whether messages to it are heard."""
+        return not self.refusals()
+
+
+@dataclass(eq=False)
+class Waiting:
+    """Somebody who waits for a promise that a party holds: for its value, or with a message for what it becomes."""
+
+    party: Party
+    incarnation: int
+    watch_id: int
+    sends: bool
+    relay: tuple[Party, int] | None
+
+    def note(self, outcome: object) -> None:
+        """Have the one who waits note what came, if it still remembers that it asked."""
+        if self.party.exists and self.party.incarnation == self.incarnation:
+            self.party.outcomes.append([self.watch_id, outcome])
+
+
+@dataclass(eq=False)
+class Uncertain:
+    """An effect that may be there or not, since somebody died; ``required`` when it was acknowledged."""
+
+    number: int
+    sender: str | None = None
+    required: bool = False
+    forbidden: bool = False
+
+
+@dataclass(eq=False)
+class Party:
+    """One vat."""
+
+    name: str
+    cluster: Cluster
+    id: str = ""
+    root: Thing = field(init=False)
+    exists: bool = True
+    incarnation: int = 0
+    log: list[int] = field(default_factory=list)
+    heard: dict[str, list[int]] = field(default_factory=dict)
+    outcomes: list[list[object]] = field(default_factory=list)
+    refs: dict[str, Thing] = field(default_factory=dict)
+    facets: list[Thing] = field(default_factory=list)
+    holds: dict[str, list[Waiting]] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
+    uncertain: list[Uncertain] = field(default_factory=list)
+
+    @property
+    def last_incarnation(self) -> int:
+        """The number of its incarnation, or of the one that it was terminated in."""
+        return self.incarnation if self.exists else self.incarnation - 1
+
+    @property
+    def runs(self) -> bool:
+        """Whether it can be sent messages."""
+        return self.exists and not self.cluster.quarantined
+
+    def hear(self, sender: str, number: int) -> None:
+        """Hear something."""
+        self.heard.setdefault(sender, []).append(number)
+
+    def receive(self, name: str, thing: Thing) -> None:
+        """Be given a reference and keep it."""
+        self.refs[name] = thing
+        self.known.add(thing.kref)
+
+    def learn(self, thing: Thing) -> None:
+        """Be given a reference without keeping it."""
+        self.known.add(thing.kref)
+
+    def end_incarnation(self) -> None:
+        """Forget what does not survive; those who wait for this party's promises are told."""
+        self.incarnation += 1
+        self.facets.clear()
+        holds, self.holds = self.holds, {}
+        for waiting in (waiting for hold in holds.values() for waiting in hold):
+            waiting.note("error")
+
+    def settle(self, key: str, outcome: object, thing: Thing | None) -> None:
+        """Settle a promise that it holds, with data, an error, or a reference."""
+        for waiting in self.holds.pop(key):
+            if waiting.relay is not None:
+                relay, incarnation = waiting.relay
+                if not relay.exists or relay.incarnation != incarnation:
+                    continue  # who waited was told when the relay's incarnation ended
+                if thing is not None:
+                    relay.learn(thing)
+            if thing is None:
+                waiting.note("error" if waiting.sends else outcome)
+                continue
+            if waiting.party.exists:
+                waiting.party.learn(thing)
+            if not waiting.sends:
+                waiting.note("reference")
+            elif thing.hears:
+                thing.owner.hear(waiting.party.name, waiting.watch_id)
+                waiting.note(waiting.watch_id)
+            else:
+                waiting.note("error")
+
+
+@dataclass(eq=False)
+class Cluster:
+    """One subcluster; its vats share one bundle file."""
+
+    bundle: str
+    id: str = ""
+    parties: list[Party] = field(default_factory=list)
+    quarantined: bool = False
+
+
+class World:
+    """All there is."""
+
+    def __init__(self) -> None:
+        self.clusters: list[Cluster] = []
+
+    def parties(self) -> list[Party]:
+        """Give those that exist."""
+        return [party for cluster in self.clusters for party in cluster.parties if party.exists]
+
+    def running(self) -> list[Party]:
+        """Give those that can be sent messages."""
+        return [party for party in self.parties() if party.runs]
+
+    def remove(self, party: Party) -> None:
+        """End a party for good."""
+        party.exists = False
+        self.end_incarnation(party)
+        cluster = party.cluster
+        if not any(other.exists for other in cluster.parties):
+            self.clusters.remove(cluster)
+
+    def remove_cluster(self, cluster: Cluster) -> None:
+        """End all its parties."""
+        for party in [party for party in cluster.parties if party.exists]:
+            self.remove(party)
+
+    def end_incarnation(self, party: Party) -> None:
+        """End one incarnation: its own promises are rejected, and so is what it had relayed."""
+        party.end_incarnation()
+        for other in self.parties():
+            for hold in other.holds.values():
+                for waiting in [waiting for waiting in hold if waiting.relay and waiting.relay[0] is party]:
+                    hold.remove(waiting)
+                    waiting.note("error")
+
+    def end_incarnations(self, parties: list[Party]) -> None:
+        """End the incarnations of some parties."""
+        for party in [party for party in parties if party.exists]:
+            self.end_incarnation(party)
+
+    def end_all_incarnations(self) -> None:
+        """The kernel was started anew: every party begins from its baggage, and nobody waits any more."""
+        parties = self.parties()
+        for party in parties:
+            party.incarnation += 1
+        for party in parties:
+            party.facets.clear()
+            party.holds.clear()
