@@ -16,6 +16,7 @@ from kernel.engine.kernel import Kernel
 from kernel.errors import OcapError
 from kernel.events import ListLog
 from kernel.loop import Loop
+from kernel.refs import vat_id
 from kernel.store import Store
 from kernel.store.opening import check_header, translate
 
@@ -23,6 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+    from kernel.store.audit import Finding
 
 _SIDE_FILES = ("-wal", "-journal")
 
@@ -98,7 +101,7 @@ def _examine(copy: str, bundles_dir: str, log: ListLog) -> dict[str, Any]:
     store = Store.open(copy)
     loop = Loop()
     try:
-        findings = [_damage(line) for line in store.check()]
+        findings = [_damage(line) for line in store.check()] or [_wrong(finding) for finding in audit(store)]
         kernel = Kernel(store, loop=loop, log=log, bundles_dir=bundles_dir)
         try:
             report = kernel.restore()
@@ -117,6 +120,28 @@ def _examine(copy: str, bundles_dir: str, log: ListLog) -> dict[str, Any]:
         "subclusters": {"total": total, "restored": len(report.restored)},
         "findings": findings,
         "notices": [record for record in log.records if record["event"] == "bundle.changed"],
+    }
+
+
+def audit(store: Store) -> list[Finding]:
+    """Say whether the records of references agree with each other; nothing when they do.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
+    from kernel.store.audit import audit as audit_records
+
+    with store.reading():
+        return audit_records(store.connection)
+
+
+def _wrong(finding: Finding) -> dict[str, Any]:
+    concerns = {"vatId": None if finding.vat is None else vat_id(finding.vat), "kref": finding.kref}
+    return {
+        "code": finding.code,
+        "message": finding.message,
+        "remedy": finding.remedy,
+        **{key: value for key, value in concerns.items() if value is not None},
     }
 
 

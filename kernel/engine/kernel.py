@@ -335,6 +335,7 @@ class Kernel:
                 self._router.retired(number)
             self._router.collect()
             self._collector.end_all_that_rest()
+            self._store.garbage.suspect_all()
         for _ in range(_COLLECTIONS):
             self._batch.commit()
             before = self._store.references.count()

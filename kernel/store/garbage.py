@@ -44,6 +44,10 @@ class Garbage:
         """Have an object looked at."""
         self._connection.execute("INSERT OR IGNORE INTO suspects VALUES (?)", (number,))
 
+    def suspect_all(self) -> None:
+        """Have every object looked at, in case that one was forgotten."""
+        self._connection.execute("INSERT OR IGNORE INTO suspects SELECT id FROM objects")
+
     def acquit(self) -> None:
         """Forget the suspects that something holds, and those that are gone."""
         self._connection.execute(_ACQUIT)

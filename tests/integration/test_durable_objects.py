@@ -6,109 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from vat_sources import BANK, FRIEND
 
 from kernel.errors import QuarantinedError, RejectedError, VatInitError
 
 if TYPE_CHECKING:
     from bench import Bench
-
-BANK = """
-    from kernel.vat import Durable, E, Exo
-
-    class Account(Durable):
-        def __init__(self, owner: str):
-            self.owner = owner
-            self.balance = 0
-            self.history = []
-
-        def deposit(self, amount: int) -> int:
-            self.balance += amount
-            self.history = [*self.history, amount]
-            self.history.append("lost")
-            return self.balance
-
-        def read(self):
-            return [self.owner, self.balance, self.history]
-
-        def link(self, other: object):
-            self.other = other
-
-        def linked(self):
-            return self.other
-
-        def unlink(self):
-            del self.other
-
-        def spoil(self):
-            self.balance = object()
-
-    class Teller(Exo):
-        pass
-
-    class Root(Exo):
-        def __init__(self, baggage):
-            self.baggage = baggage
-            self.kept = {}
-
-        def bootstrap(self, vats, services):
-            self.baggage["friend"] = vats.get("friend")
-
-        def open(self, owner: str):
-            return Account(owner)
-
-        def open_and_forget(self, owner: str):
-            Account(owner)
-
-        def keep(self, owner: str):
-            self.baggage["account"] = Account(owner)
-
-        def close(self):
-            del self.baggage["account"]
-
-        def kept(self):
-            return self.baggage["account"]
-
-        def same(self, account: object):
-            return account is self.baggage["account"] and isinstance(account, Account)
-
-        def circle(self):
-            one, two = Account("one"), Account("two")
-            one.other, two.other = two, one
-            self.baggage["account"] = one
-
-        async def walk(self):
-            account = self.baggage["account"]
-            return [account.owner, account.other.owner, account.other.other is account]
-
-        async def lend(self, owner: str):
-            await E(self.baggage["friend"]).borrow(Account(owner))
-
-        def of_a_teller(self):
-            Account("x").other = Teller()
-
-    def build_root_object(vat_powers, parameters, baggage):
-        return Root(baggage)
-"""
-
-FRIEND = """
-    from kernel.vat import E, Exo
-
-    class Root(Exo):
-        def __init__(self, baggage):
-            self.baggage = baggage
-
-        def borrow(self, account: object):
-            self.baggage["account"] = account
-
-        def give_back(self):
-            del self.baggage["account"]
-
-        async def deposit(self, amount: int):
-            return await E(self.baggage["account"]).deposit(amount)
-
-    def build_root_object(vat_powers, parameters, baggage):
-        return Root(baggage)
-"""
 
 
 class Bank:

@@ -5,120 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from vat_sources import MAKER, TAKER
 
 from kernel.errors import NotFoundError, RejectedError
 
 if TYPE_CHECKING:
     from bench import Bench
-
-MAKER = """
-    from kernel.vat import E, Exo
-
-    class Cell(Exo):
-        def __init__(self, value):
-            self.value = value
-
-        def read(self):
-            return self.value
-
-    class Loop(Exo):
-        def __init__(self, held):
-            self.held = held
-            self.me = self
-
-    class Root(Exo):
-        def __init__(self, baggage):
-            self.baggage = baggage
-            self.kept = []
-
-        def bootstrap(self, vats, services):
-            self.baggage["taker"] = vats["taker"]
-
-        @property
-        def taker(self):
-            return E(self.baggage["taker"])
-
-        async def pass_around(self, count: int):
-            for number in range(count):
-                cell = Cell(number)
-                assert await self.taker.look(cell) == number
-            return count
-
-        async def hand_out(self, number: int):
-            self.taker.keep(Cell(number))
-
-        async def hand_out_and_keep(self, number: int):
-            cell = Cell(number)
-            self.kept.append(cell)
-            await self.taker.keep(cell)
-
-        def forget(self):
-            self.kept.clear()
-
-        def make(self, number: int):
-            return Cell(number)
-
-        async def hand_out_again(self):
-            await self.taker.keep(self.kept[0])
-
-        def take(self, thing: object):
-            Loop(thing)
-
-        async def exchange(self):
-            cell = Cell(1)
-            again = await self.taker.echo(cell)
-            return again is cell
-
-    def build_root_object(vat_powers, parameters, baggage):
-        return Root(baggage)
-"""
-
-TAKER = """
-    from kernel.vat import E, Exo
-
-    class Cycle:
-        def __init__(self, thing):
-            self.thing = thing
-            self.me = self
-
-    class Root(Exo):
-        def __init__(self, baggage):
-            self.baggage = baggage
-            self.kept = []
-
-        async def look(self, cell: object):
-            return await E(cell).read()
-
-        def echo(self, thing):
-            return thing
-
-        def keep(self, cell: object):
-            self.kept.append(cell)
-
-        async def read(self):
-            return [await E(cell).read() for cell in self.kept]
-
-        def forget(self):
-            self.kept.clear()
-
-        def tangle(self, cell: object = None):
-            Cycle(self.kept.pop())
-
-        def store(self):
-            self.baggage["cell"] = self.kept.pop()
-
-        async def read_stored(self):
-            return await E(self.baggage["cell"]).read()
-
-        def unstore(self):
-            del self.baggage["cell"]
-
-        def ignore(self, *things):
-            pass
-
-    def build_root_object(vat_powers, parameters, baggage):
-        return Root(baggage)
-"""
 
 
 class Pair:
