@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks import death, imports, messages, starting, suite, vats
+from benchmarks import death, imports, messages, sizes, starting, suite, vats
 
 BENCHMARKS = (
     starting.BENCHMARK,
+    sizes.BENCHMARK,
+    sizes.LARGEST,
     death.BENCHMARK,
     messages.BENCHMARK,
     vats.BENCHMARK,

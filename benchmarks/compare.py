@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.table import duration, render, times
+from benchmarks.table import quantity, render, times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +35,11 @@ def ratios(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) ->
         pairs = [(_median(before, key, value), _median(after, key, value)) for value in ("median", "cpu")]
         if pairs[0][0] is None:
             continue
-        shown = [(duration(old), duration(new), times(new / old if old and new else None)) for old, new in pairs]
+        units = (row["unit"], "s")
+        shown = [
+            (quantity(old, unit), quantity(new, unit), times(new / old if old and new else None))
+            for (old, new), unit in zip(pairs, units, strict=True)
+        ]
         cells.append((str(row["number"]), row["what"], *shown[0], *shown[1]))
     return cells
 

@@ -24,7 +24,8 @@ EVERY_ROUND = 1_000_000
 class Sample(NamedTuple):
     """One measurement."""
 
-    seconds: float
+    amount: float
+    """Seconds, or what the row's unit says."""
     cpu: float | None = None
     """Processor time of all processes that took part, in seconds; None where it was not measured."""
 
@@ -48,6 +49,8 @@ class Row:
     """The ratio to reach."""
     seconds_at_most: float | None = None
     """The time to reach, in the slowest round."""
+    unit: str = "s"
+    """What is measured: seconds, or bytes (``B``)."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +77,16 @@ class Measured:
             self.samples.setdefault(name, []).append(sample)
 
     def figure(self, name: str, share: float = 1.0) -> dict[str, Any]:
-        """Give median, least and most of some samples in seconds, and the median of their processor time."""
+        """Give median, least and most of some samples, and the median of their processor time in seconds."""
         samples = self.samples[name]
-        seconds = [sample.seconds * share for sample in samples]
+        amounts = [sample.amount * share for sample in samples]
         cpu = [sample.cpu * share for sample in samples if sample.cpu is not None]
         return {
-            "median": statistics.median(seconds),
-            "least": min(seconds),
-            "most": max(seconds),
+            "median": statistics.median(amounts),
+            "least": min(amounts),
+            "most": max(amounts),
             "cpu": statistics.median(cpu) if cpu else None,
-            "rounds": len(seconds),
+            "rounds": len(amounts),
         }
 
 
@@ -110,6 +113,7 @@ def _row(row: Row, measured: Measured) -> dict[str, Any]:
     return {
         "number": row.number,
         "what": row.what,
+        "unit": row.unit,
         "floorIs": row.floor_is,
         "subject": subject,
         "floor": floor,
@@ -126,7 +130,7 @@ HEADS = ("row", "what", "median", "CPU", "floor", "median", "CPU", "ratio", "of 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Give a row of the JSON data as the cells of the table."""
-    subject, floor = row["subject"], row["floor"]
+    subject, floor, unit = row["subject"], row["floor"], row["unit"]
     target = ""
     if row["atMost"] is not None:
         target = f"{row['atMost']:g} x"
@@ -137,10 +141,10 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         str(row["number"]),
         row["what"],
-        duration(subject["median"]),
+        quantity(subject["median"], unit),
         duration(subject["cpu"]),
         row["floorIs"],
-        duration(floor["median"]),
+        quantity(floor["median"], unit),
         duration(floor["cpu"]),
         times(row["ratio"]),
         times(row["cpuRatio"]),
@@ -155,6 +159,11 @@ def render(rows: Iterable[tuple[str, ...]], heads: tuple[str, ...] = HEADS) -> s
     texts = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     texts.insert(1, " | ".join("-" * width for width in widths))
     return "\n".join(f"| {text} |" for text in texts)
+
+
+def quantity(amount: float | None, unit: str) -> str:
+    """Give what was measured in a unit that suits it."""
+    return duration(amount) if unit == "s" or amount is None else f"{amount / 2**20:.1f} MiB"
 
 
 def duration(seconds: float | None) -> str:

@@ -7,10 +7,12 @@ a file) is refused with what to write instead, never guessed.  Whether anything 
 from __future__ import annotations
 
 import os
+import re
 
 from kernel.errors import BundleUrlError
 
 _SHOWN_CHARACTERS = 300
+_BLANK = re.compile(r"[\x00-\x20\x7f]")
 
 
 def resolve_bundle_path(spec: str) -> str | None:
@@ -24,7 +26,7 @@ def resolve_bundle_path(spec: str) -> str | None:
     if not colon or not (scheme.isascii() and scheme.isalnum()):
         path = spec if spec.startswith("/") else "/path/to/vat.bundle"
         raise _bad_url(spec, "it is not a URL", f"Give a URL such as file://{path[:_SHOWN_CHARACTERS]}.")
-    if any(character <= " " or character == "\x7f" for character in spec):
+    if _BLANK.search(spec):
         raise _bad_url(spec, "it holds white space or a control character", "Percent-encode it: a space is %20.")
     if scheme in ("http", "https"):
         _check_http(spec)

@@ -207,7 +207,7 @@ class Daemon:
 
     def _phase_ready(self, home: Home, log: DaemonLog) -> None:
         self.kernel.run()
-        quarantined = [record for record in self.kernel.status()["subclusters"] if record["state"] == "quarantined"]
+        quarantined = self.kernel.count_quarantined()
         state = "degraded" if quarantined else "ready"
         if self._unhandled is not None:
             raise self._unhandled
@@ -219,7 +219,7 @@ class Daemon:
             pid=os.getpid(),
             socket=home.socket,
             state=state,
-            quarantined=len(quarantined),
+            quarantined=quarantined,
             seconds=seconds,
         )
         self._enter(READY)

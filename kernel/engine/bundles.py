@@ -124,9 +124,8 @@ class Bundles:
 
         Call it when no launch is under way, on a home that this kernel has to itself.
         """
-        used = {record.sha256 for record in self._store.vats.bundles().values()}
         try:
-            removed = self._cache.sweep(used)
+            removed = self._cache.sweep(self._store.vats.bundle_digests())
         except OcapError as error:
             self._log.warning("bundles.not-swept", error=error.to_json())
         else:

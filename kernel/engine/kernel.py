@@ -319,6 +319,10 @@ class Kernel:
 
     # --- the store ---
 
+    def count_quarantined(self) -> int:
+        """Say how many subclusters are quarantined."""
+        return len(self._quarantine.records)
+
     def status(self) -> dict[str, Any]:
         """Give the vats and subclusters, as the wire's ``getStatus`` has them."""
         with self._store.reading():

@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kernel.config import ClusterConfig
     from kernel.engine.batch import Batch
     from kernel.engine.bundles import Bundles
     from kernel.engine.channels import Channels
@@ -67,6 +68,7 @@ class Restore:
         self._quarantine = quarantine
         self._termination = termination
         self._log = log
+        self._with_channels: list[SubclusterRecord] = []
 
     def run(self, progress: Callable[[int, int], object]) -> RestoreReport:
         """Decide for each subcluster whether it can run.
@@ -98,7 +100,8 @@ class Restore:
         Raises:
             StoreError: The store failed as a whole.
         """
-        for record in self._store.subclusters.all():
+        with_channels, self._with_channels = self._with_channels, []
+        for record in with_channels:
             quarantine = self._quarantine.records.get(record.id)
             if quarantine is not None and quarantine.code != "io-channel-failed":
                 continue
@@ -112,10 +115,9 @@ class Restore:
         self._batch.commit()
 
     def _finish_broken_launches(self) -> None:
-        for record in self._store.subclusters.all():
-            if record.state == "launching":
-                self._termination.remove_subcluster(record.id, "failed to launch")
-                self._log.warning("subcluster.launch-rolled-back", subclusterId=subcluster_id(record.id))
+        for number in self._store.subclusters.launching():
+            self._termination.remove_subcluster(number, "failed to launch")
+            self._log.warning("subcluster.launch-rolled-back", subclusterId=subcluster_id(number))
 
     def _end_incarnations(self) -> None:
         """No worker has survived: reject what their vats were to resolve, and what nobody can resolve any more."""
@@ -157,13 +159,15 @@ class Restore:
             unforeseen.__cause__ = error
             self._quarantine.impose(record.id, unforeseen, vat=vat_name)
         else:
-            self._reconsider(record)
+            self._reconsider(record, config)
 
-    def _reconsider(self, record: SubclusterRecord) -> None:
+    def _reconsider(self, record: SubclusterRecord, config: ClusterConfig) -> None:
         """Nothing is wrong with the subcluster's records and bundles: is its earlier quarantine over?"""
         earlier = self._quarantine.records.get(record.id)
         if earlier is None or earlier.code == "io-channel-failed":
-            return  # channels are opened, or not, in a later phase
+            if config.io or earlier is not None:
+                self._with_channels.append(record)  # channels are opened, or not, in a later phase
+            return
         if earlier.code.startswith("vat-"):
             # Only starting the vat can tell; that is tried once the kernel runs.
             self._quarantine.impose(record.id, _as_error(earlier), vat=earlier.vat)

@@ -67,6 +67,11 @@ class Subclusters:
         rows = self._connection.execute("SELECT id, state, config FROM subclusters ORDER BY id")
         return [SubclusterRecord(*row) for row in rows]
 
+    def launching(self) -> list[int]:
+        """Give the subclusters whose launch is not complete, oldest first."""
+        rows = self._connection.execute("SELECT id FROM subclusters WHERE state = 'launching' ORDER BY id")
+        return [row[0] for row in rows]
+
     def delete(self, subcluster_id: int) -> None:
         """Remove a subcluster; its vats, their c-lists and baggage go with it."""
         self._connection.execute("DELETE FROM subclusters WHERE id = ?", (subcluster_id,))

@@ -91,6 +91,10 @@ class Vats:
         """Give every vat's bundle by vat."""
         return {row[0]: _bundle(row) for row in self._connection.execute(_SELECT_BUNDLE)}
 
+    def bundle_digests(self) -> set[str]:
+        """Give the digest of every bundle that a vat runs."""
+        return {row[0] for row in self._connection.execute("SELECT DISTINCT sha256 FROM bundles")}
+
     def bundle(self, vat_id: int) -> BundleRecord | None:
         """Give one vat's bundle."""
         row = self._connection.execute(_SELECT_BUNDLE + " WHERE vat_id = ?", (vat_id,)).fetchone()

@@ -68,3 +68,31 @@ def test_no_two_benchmarks_and_no_two_rows_have_one_name() -> None:
 
     assert len(set(names)) == len(names)
     assert len(set(rows)) == len(rows)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processor time is read from /proc")
+def test_homes_of_each_size_are_measured_beside_an_empty_one(short_tmp: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from benchmarks.measuring import adopt_orphans
+from benchmarks.sizes import measure_sizes
+adopt_orphans()
+for name, sample in sorted(measure_sizes(Path(sys.argv[1]), (1, 3), 1).items()):
+    print(name, sample.amount > 0, sample.cpu)
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, str(short_tmp)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    found = [line.split() for line in done.stdout.splitlines()]
+    assert [(kind, int(size), positive) for kind, size, positive, _cpu in found] == [
+        (kind, size, "True") for kind in ("memory", "start") for size in (0, 1, 3)
+    ]
+    assert all((cpu == "None") == (kind == "memory") for kind, _size, _positive, cpu in found)
