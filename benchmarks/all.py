@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import death, imports, messages, sizes, starting, suite, vats
+from benchmarks import death, imports, messages, sizes, starting, suite, sweeping, vats
 
 BENCHMARKS = (
     starting.BENCHMARK,
@@ -12,6 +12,7 @@ BENCHMARKS = (
     messages.BENCHMARK,
     vats.BENCHMARK,
     suite.BENCHMARK,
+    sweeping.BENCHMARK,
     imports.BENCHMARK,
     imports.PROJECT,
 )

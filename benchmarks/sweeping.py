@@ -1,0 +1,64 @@
+"""What a run with a fault costs in a sweep, with all its judging, beside one start and stop of the daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+from typing import TYPE_CHECKING
+
+from benchmarks.measuring import FailedError, Meter, await_gone, ocap, run
+from benchmarks.table import Benchmark, Row, Sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KINDS = ("kill", "errno", "hang", "powerloss")
+
+BUDGET_SECONDS = 20
+"""For each kind, spent on the most telling points first."""
+
+LIVES = 7
+
+
+def measure(place: Path) -> dict[str, Sample]:
+    """Sweep the first start of a daemon with each kind of fault, for a while."""
+    lives = [_life(place / f"h{number}") for number in range(LIVES)]
+    spent = [life.cpu for life in lives if life.cpu is not None]
+    life = Sample(statistics.median(sample.amount for sample in lives), statistics.median(spent))
+    return {"life": life, **{kind: _swept(place, kind) for kind in KINDS}}
+
+
+def _life(home: Path) -> Sample:
+    with Meter() as meter:
+        ocap(home, "daemon", "start")
+        pid = int((home / "daemon.pid").read_text())
+        ocap(home, "daemon", "stop")
+        await_gone(pid)
+    return meter.sample
+
+
+def _swept(place: Path, kind: str) -> Sample:
+    report = place / f"{kind}.json"
+    words = ("--pyargs", "pytest_ocap.sweeps", "-q", "-p", "no:cacheprovider", "-k", "start-1of1 and not restart")
+    sweep = ("--ocap-sweep", kind, "--ocap-sweep-shards", "1", "--ocap-budget", f"{BUDGET_SECONDS}s")
+    files = ("--rootdir", os.fspath(place), "--ocap-report", os.fspath(report), "--ocap-sweep-dir", f"{place}/{kind}")
+    run(sys.executable, "-P", "-m", "pytest", *words, *sweep, *files, output=report.with_suffix(".txt"))
+    (sweep_of_start,) = json.loads(report.read_text())["sweeps"]
+    if not sweep_of_start["tried"]:
+        raise FailedError(f"no run with {kind} was made within {BUDGET_SECONDS} s")
+    return Sample(sweep_of_start["seconds"] / sweep_of_start["tried"])
+
+
+_LIFE = "one start and stop"
+
+BENCHMARK = Benchmark(
+    "sweeps",
+    tuple(
+        Row(9, f"a run with `{kind}`, judged", kind, "life", _LIFE, at_most=1.5 if kind == "kill" else None)
+        for kind in KINDS
+    ),
+    measure,
+    rounds=1,
+)
