@@ -139,6 +139,12 @@ def sweep_of(fault: str) -> str:
     return {"kill-after": "kill"}.get(name, name if name in ("kill", "hang", "slow", "powerloss") else "errno")
 
 
+def enough(least: str) -> str:
+    """Say how many faults are enough, as the name of a case with fewer of them tells."""
+    number = least.count("&") + 1
+    return "one fault is enough" if number == 1 else f"{number} faults are enough"
+
+
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
@@ -188,7 +194,7 @@ def lines(data: Mapping[str, Any]) -> list[str]:
         found.append(f"  FAILED {group['check']} ({len(group['cases'])}): {group['message']}")
         found.append(f"    first: {group['cases'][0]}")
         if group["least"]:
-            found.append(f"    one fault is enough: {group['least']}")
+            found.append(f"    {enough(group['least'])}: {group['least']}")
         if group["directory"]:
             found.append(f"    replay: sh {group['directory']}/replay.sh")
     return found

@@ -7,7 +7,7 @@ the order of a collection.  Knows neither pytest nor by what means faults are in
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_ocap.driver import PLAIN
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from pytest_ocap.driver import KernelDriver, Outcome, Setting
     from pytest_ocap.sweeps.workloads import Workload
+
+TOGETHER = "&"
+"""Stands between the names of cases that are one: several faults in one run."""
 
 KINDS = ("kill", "hang", "errno", "slow", "powerloss")
 """The kinds of faults that can be swept, the most telling first."""
@@ -41,6 +44,7 @@ class Case:
         lasting: Whether the fault goes on after it has struck, until the daemon has ended.
         deaf: Whether the daemon cannot take connections while the fault lasts, so that clients have to give up.
         asked: Whether it is tried only when its point is asked for by name.
+        besides: The names of further cases whose faults strike in the same run.
     """
 
     workload: str
@@ -55,16 +59,30 @@ class Case:
     lasting: bool = False
     deaf: bool = False
     asked: bool = False
+    besides: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
         """The case's name."""
-        return f"{self.point}={self.fault}"
+        return TOGETHER.join((f"{self.point}={self.fault}", *self.besides))
 
     @property
     def dealt_by(self) -> str:
         """What says to which shard it belongs: its point; of a power cut, which has many states, its own name."""
         return self.id if self.sweep == "powerloss" else self.point
+
+
+def together(cases: Sequence[Case]) -> Case:
+    """Make one case of several: the faults of all of them, in one run."""
+    first, *others = cases
+    return replace(
+        first,
+        client=any(case.client for case in cases),
+        harmless=all(case.harmless for case in cases),
+        lasting=any(case.lasting for case in cases),
+        deaf=any(case.deaf for case in cases),
+        besides=tuple(case.id for case in others),
+    )
 
 
 class Armed(Protocol):
@@ -76,6 +94,10 @@ class Armed(Protocol):
 
     def fired(self) -> str | None:
         """Give the evidence that the fault struck, or None: it did not."""
+        ...
+
+    def struck(self) -> Sequence[Case]:
+        """Give a case for each call that the fault struck: the same, but only there, and once."""
         ...
 
     def stopped(self) -> Sequence[int]:

@@ -1,8 +1,9 @@
 """A failure, kept: a directory with all that somebody needs who was not there.
 
 ``report.md`` is an account for a bug tracker, ``verdict.json`` the same as data, ``replay.sh`` one command that makes
-it happen again, ``recording.txt`` the calls around the point; ``before``, ``faulted`` and ``after`` are the home as it
-was, as the fault left it, and as it was when everything had been judged, ``bundles`` what lay beside it.
+it happen again, ``replay-least.sh`` one for the least faults that still fail, where they are fewer, ``recording.txt``
+the calls around the point; ``before``, ``faulted`` and ``after`` are the home as it was, as the fault left it, and as
+it was when everything had been judged, ``bundles`` what lay beside it.
 
 Invariant: what is written is plain text and copies; nothing points back into a home, which is gone by then.
 """
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_ocap.driver import KernelDriver
+    from pytest_ocap.sweeps.cases import Case
+    from pytest_ocap.sweeps.reducing import Least
     from pytest_ocap.sweeps.trial import Scene, Trial
     from pytest_ocap.sweeps.workloads import Workload
     from pytest_ocap.verdict import Check
@@ -62,14 +65,40 @@ def keep(
     copy_tree(scene.home.parent / "bundles", folder / "bundles")
     _write(folder / "recording.txt", "\n".join(scene.around) + "\n")
     _write(folder / "verdict.json", json.dumps(_data(scene, driver), indent=2, ensure_ascii=False) + "\n")
-    command = _command(replay[1:], environment)
-    _write(
-        folder / "replay.sh",
-        f'#!/bin/sh\n# Tries {scene.case.id} again.\ncd {shlex.quote(replay[0])} && {command} "$@"\n',
-    )
-    (folder / "replay.sh").chmod(0o755)
+    _script(folder / "replay.sh", f"Tries {scene.case.id} again.", replay, environment)
     _write(folder / "report.md", _account(scene, driver, workload, folder))
     return folder
+
+
+def keep_least(
+    folder: Path, found: Least[Case] | None, replay: Sequence[str] | None, environment: Mapping[str, str]
+) -> None:
+    """Add to a failure's directory which of the calls that its fault struck were enough to make it fail.
+
+    Args:
+        folder: The directory.
+        found: What was found; None: it fails only as long as the fault lasts.
+        replay: The words of the command that tries that again, after ``cd`` into the first of them.
+        environment: What that command needs in its environment.
+    """
+    if found is None or replay is None:
+        words = "Each call that the fault struck was made to fail once, and that was not enough: it has to last."
+    else:
+        names = "\n".join(case.id for case in found.faults)
+        known = "without any one of them it does not fail in this way" if found.minimal else "the search ended there"
+        words = (
+            f"The fault struck {found.of} calls. It fails in the same way when {len(found.faults)} of them fail, each "
+            f"once; {known} ({found.tried} sets were tried):\n\n{_block(names)}\n\n"
+            + _block(f"sh {shlex.quote(os.fspath(folder / 'replay-least.sh'))}")
+        )
+        _script(
+            folder / "replay-least.sh",
+            f"Tries the least that fails, {len(found.faults)} of {found.of} faults.",
+            replay,
+            environment,
+        )
+    with (folder / "report.md").open("a", encoding="utf-8") as report:
+        report.write(f"\n## The least that fails\n\n{words}\n")
 
 
 def skeleton(text: str) -> str:
@@ -112,7 +141,9 @@ def _account(scene: Scene, driver: KernelDriver, workload: Workload, folder: Pat
     parts = [
         f"# {failed[0].id if failed else 'failure'} after `{scene.case.fault}` at `{scene.case.point}`",
         f"Daemon: {driver.name} {driver.version}".rstrip() + f". Workload `{workload.name}`: {workload.does}.",
-        f"Fault: `{scene.case.fault}` at `{scene.case.point}`. Evidence that it struck: {scene.proof}",
+        f"Fault: `{scene.case.fault}` at `{scene.case.point}`"
+        + "".join(f", and `{name}`" for name in scene.case.besides)
+        + f". Evidence that it struck: {scene.proof}",
         "## What does not hold",
         *(_check(check) for check in failed),
         "## What clients asked for, and were told",
@@ -144,6 +175,12 @@ def _command(words: Sequence[str], environment: Mapping[str, str]) -> str:
 def _slug(case: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9._+=#-]+", "-", case).strip("-")
     return f"{plain[:80]}-{hashlib.sha256(case.encode()).hexdigest()[:8]}"
+
+
+def _script(path: Path, says: str, replay: Sequence[str], environment: Mapping[str, str]) -> None:
+    command = _command(replay[1:], environment)
+    _write(path, f'#!/bin/sh\n# {says}\ncd {shlex.quote(replay[0])} && {command} "$@"\n')
+    path.chmod(0o755)
 
 
 def _write(path: Path, text: str) -> None:

@@ -35,6 +35,10 @@ class Unharmed:
         """Nothing strikes."""
         return None
 
+    def struck(self) -> Sequence[Case]:
+        """Nothing is struck."""
+        return ()
+
     def stopped(self) -> Sequence[int]:
         """Nothing is stopped."""
         return ()
@@ -69,6 +73,10 @@ class AtPhase:
     def fired(self) -> str | None:
         """Say which process stands still, or was there and has vanished."""
         return None if self._start is None else self._start.fired()
+
+    def struck(self) -> Sequence[Case]:
+        """Say that it was struck there and nowhere else."""
+        return (self._case,)
 
     def stopped(self) -> Sequence[int]:
         """Give the process that stands still."""

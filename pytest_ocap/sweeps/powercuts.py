@@ -94,7 +94,7 @@ class PowerCuts:
         earliest = clock.now()
         with self._supervisor.record(home, workload) as session:
             latest = clock.now()
-            run(ledger, Supervised(session))
+            run(ledger, Supervised(session, workload))
             recording = session.recording()
         copy_tree(home.parent / "bundles", home.parent / KEPT)
         states = CrashStates(image, recording)

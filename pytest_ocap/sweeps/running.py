@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ocap.clock import Clock
 from pytest_ocap.sweeps import failures
-from pytest_ocap.sweeps.cases import most_telling_first, shard_of
+from pytest_ocap.sweeps.cases import TOGETHER, most_telling_first, shard_of, together
 from pytest_ocap.sweeps.course import Place, Step, as_steps, places_of
+from pytest_ocap.sweeps.reducing import least_of
 from pytest_ocap.sweeps.trial import Result, Trial, Trials
 from pytest_ocap.sweeps.workloads import WORKLOADS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_ocap.driver import KernelDriver
     from pytest_ocap.sweeps.cases import Case
@@ -97,6 +98,9 @@ class PointError(Exception):
     """There is no such point."""
 
 
+MOST_SETS = 24
+"""How many sets of faults are tried at most to find the least that still fails."""
+
 ATTEMPTS = 4
 """How often a workload is recorded at most when one point is looked for that a recording did not come by."""
 
@@ -170,6 +174,7 @@ class Sweeper:
         self._environment = environment
         self._told = told
         self._plans: dict[str, Plan] = {}
+        self._reduced_causes: set[tuple[str, str]] = set()
         self._clock = Clock()
 
     @property
@@ -257,16 +262,30 @@ class Sweeper:
         return trial
 
     def _reduced(self, workload: Workload, failed: Trial) -> str | None:
-        """Find out whether a fault that went on would have been enough if it had struck once."""
-        for case in self._plans[workload.name].cases if failed.case.lasting else ():
-            once = case.point == failed.case.point and case.fault == failed.case.fault.removesuffix("+")
-            if once and _alike(failed, self._trials.attempt(workload, case)):
-                return case.id
-        return None
+        """Find out which of the calls that a lasting fault has struck would have been enough; gives their case's name.
+
+        Of failures of one cause the first is looked at to the end; of the others it is tried only whether the first
+        call would have been enough.
+        """
+        if not failed.struck or not (failed.case.lasting or failed.case.besides):
+            return None
+        ((cause, _),) = failures.grouped([failed])
+        most = MOST_SETS if cause not in self._reduced_causes else 2
+        self._reduced_causes.add(cause)
+        found = least_of(
+            failed.struck, lambda cases: _alike(failed, self._trials.attempt(workload, together(cases))), most
+        )
+        if failed.failure is not None:
+            again = None if found is None else self._replay(together(found.faults))
+            failures.keep_least(Path(failed.failure), found, again, self._environment)
+        return None if found is None or len(found.faults) == found.of > 1 else together(found.faults).id
 
 
-def named(wanted: str, cases: Iterable[Case]) -> list[Case]:
+def named(wanted: str, cases: Sequence[Case]) -> list[Case]:
     """Give the cases that a name means: those of a point, or one; a delay may be of any length."""
+    if TOGETHER in wanted:
+        each = [named(name, cases) for name in wanted.split(TOGETHER)]
+        return [together([found[0] for found in each])] if all(each) else []
     point, _, fault = wanted.partition("=")
     found = [case for case in cases if wanted in (case.id, case.point)]
     if found or not fault.startswith("slow="):

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pytest_ocap.report.sweeps import MOST_NAMED, brought_onto, settled
+from pytest_ocap.report.sweeps import MOST_NAMED, brought_onto, enough, settled
 from pytest_ocap.sweeps.course import as_steps
 from pytest_ocap.sweeps.failures import grouped, requirement
 from pytest_ocap.sweeps.trial import Result
@@ -139,7 +139,7 @@ def explain(shard: Shard) -> str:
         part += [f"case: {trial.case.id}" for trial in members[:MOST_NAMED]]
         if len(members) > MOST_NAMED:
             part.append(f"… and {len(members) - MOST_NAMED} more")
-        part += [f"one fault is enough: {trial.least}" for trial in members[:1] if trial.least]
+        part += [f"{enough(trial.least)}: {trial.least}" for trial in members[:1] if trial.least]
         if first.again is False:
             part.append("it did not fail in the same way when it was tried once more")
         if first.failure:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_ocap.driver import PLAIN, Setting
 from pytest_ocap.sweeps.calls import Kind
-from pytest_ocap.sweeps.cases import Case
-from pytest_ocap.sweeps.injection import ERRORS, How, Injection, faults_at
+from pytest_ocap.sweeps.cases import TOGETHER, Case
+from pytest_ocap.sweeps.injection import ERRORS, Fault, How, Injection, faults_at
 from pytest_ocap.sweeps.points import POINT_KINDS, all_kinds, points
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from pytest_ocap.driver import KernelDriver, Outcome
     from pytest_ocap.sweeps.calls import Call
     from pytest_ocap.sweeps.cases import Armed
-    from pytest_ocap.sweeps.injection import Fault
     from pytest_ocap.sweeps.means import Means, Session
     from pytest_ocap.sweeps.points import Point
     from pytest_ocap.sweeps.workloads import Workload
@@ -48,20 +48,31 @@ _SWEEPS = {
 class Supervised:
     """One run under supervision."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, workload: str) -> None:
         self._session = session
+        self._workload = workload
 
     def start(self, driver: KernelDriver, home: Path, *, timeout: float, setting: Setting = PLAIN) -> Outcome:
         """Start the daemon under supervision."""
         return driver.start(home, timeout=timeout, setting=Setting(prefix=self._session.prefix) | setting)
 
     def fired(self) -> str | None:
-        """Say which call it struck."""
-        fired = self._session.reached().fired
-        if not fired:
-            return None
-        first = fired[0]
-        return f"{first.injection.fault} struck {first.name} (call {first.call}) of process {first.process}"
+        """Say which call it struck; where there are several faults, which call each has struck."""
+        return (
+            ", and ".join(
+                f"{one.injection.fault} struck {one.name} (call {one.call}) of process {one.process}"
+                for one in self._session.reached().fired
+            )
+            or None
+        )
+
+    def struck(self) -> Sequence[Case]:
+        """Give a case for each call that was struck."""
+        return [
+            _case(point, call, replace(Fault.parse(call.injected), persistent=False))
+            for point, call in points(self._session.recording(), self._workload, all_kinds())
+            if call.injected is not None
+        ]
 
     def stopped(self) -> Sequence[int]:
         """Give the processes that stand still."""
@@ -102,7 +113,7 @@ class SystemCalls:
     ) -> Iterator[Case]:
         """Record the workload, and give every fault that each of its calls can suffer."""
         with self._means.record(home, workload.name) as session:
-            run(Supervised(session))
+            run(Supervised(session, workload.name))
             session.wait(SETTLE_SECONDS)
             recording = session.recording()
         left: Counter[str] = Counter()
@@ -117,8 +128,9 @@ class SystemCalls:
     @contextlib.contextmanager
     def armed(self, driver: KernelDriver, home: Path, case: Case) -> Iterator[Armed]:
         """Supervise a run, with the case's fault on its way."""
-        with self._means.record(home, case.workload, [Injection.parse(case.id)]) as session:
-            yield Supervised(session)
+        injections = [Injection.parse(name) for name in case.id.split(TOGETHER)]
+        with self._means.record(home, case.workload, injections) as session:
+            yield Supervised(session, case.workload)
 
 
 def _case(point: Point, call: Call, fault: Fault) -> Case:

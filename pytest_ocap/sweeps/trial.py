@@ -70,6 +70,7 @@ class Trial:
         failure: The directory in which the failure is kept.
         again: Whether it failed in the same way when it was tried once more; None when it was not.
         least: The case with fewer faults that fails in the same way, where there is one.
+        struck: Of one that failed, a case for each call that the fault has struck; known only where it was tried.
     """
 
     case: Case
@@ -82,6 +83,7 @@ class Trial:
     failure: str | None = None
     again: bool | None = None
     least: str | None = None
+    struck: tuple[Case, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give it as JSON data."""
@@ -102,7 +104,8 @@ class Trial:
     def from_json(cls, data: Mapping[str, Any]) -> Trial:
         """Rebuild what :meth:`to_json` gave."""
         broken = tuple((entry["id"], entry["detail"]) for entry in data["broken"])
-        more = {"case": Case(**data["case"]), "result": Result(data["result"]), "entered": tuple(data["entered"])}
+        case = Case(**{**data["case"], "besides": tuple(data["case"].get("besides", ()))})
+        more = {"case": case, "result": Result(data["result"]), "entered": tuple(data["entered"])}
         return cls(**{**data, **more, "broken": broken})
 
 
@@ -304,7 +307,8 @@ class Trials:
             told = judge_struck_run(examination, driver, ledger, strike)
             met = Trial(case, Result.PASSED, proof=proof)
             met = self._recover(workload, examination, driver, ledger, met, told)
-            return _conclude(examination, met, ledger, armed.around, strike, keep)
+            concluded = _conclude(examination, met, ledger, armed.around, strike, keep)
+            return replace(concluded, struck=tuple(armed.struck())) if concluded.broken else concluded
 
     def _cut(self, workload: Workload, case: Case, keep: Callable[[Scene], str | None]) -> Trial:
         """Put in place what a power cut has left, and judge the next start."""

@@ -195,6 +195,28 @@ def test_of_a_fault_that_lasts_it_is_found_out_whether_once_would_have_been_enou
     result.stdout.fnmatch_lines(["*one fault is enough: start:open:store.sqlite-wal#1=EACCES"])
 
 
+@intercepts
+def test_the_least_of_the_faults_of_one_that_lasts_is_found_kept_and_replayed(
+    sweep: Callable[..., Any], project: Project
+) -> None:
+    project.environment(LITTLE_DEFECT="nameless-at-the-second-attempt")
+    words = ("--ocap-sweep", "errno", "--ocap-point", "start:open:phase.new#2=EIO+")
+    result, (found,) = sweep(*SWEEPS, *words)
+    (group,) = found["failures"]
+    both = "start:open:phase.new#2=EIO&start:open:phase.new#3=EIO"
+    assert (group["check"], group["least"]) == ("failure-legible", both)
+    result.stdout.fnmatch_lines([f"*2 faults are enough: {both}"])
+    folder = Path(group["directory"])
+    _, _, least = (folder / "report.md").read_text().partition("## The least that fails")
+    assert "without any one of them it does not fail in this way" in least
+    assert both.replace("&", "\n") in least
+    replayed = subprocess.run(
+        ["/bin/sh", folder / "replay-least.sh"], cwd="/", capture_output=True, text=True, check=False
+    )
+    assert replayed.returncode == pytest.ExitCode.TESTS_FAILED, replayed.stdout + replayed.stderr
+    assert "failure-legible" in replayed.stdout
+
+
 @pytest.mark.slow
 def test_a_sweep_runs_over_gateways_to_separate_environments(sweep: Callable[..., Any], short_tmp: Path) -> None:
     gateways = []

@@ -87,8 +87,7 @@ class Daemon:
         if DEFECT != "pid-late" or name == "listen":
             (self.home / "pid").write_text(str(os.getpid()))
         if not (DEFECT == "lock-late" and name in ("log", "store")):
-            (self.home / "phase.new").write_text(json.dumps([os.getpid(), name]))
-            (self.home / "phase.new").rename(self.home / "phase")
+            self.note_phase(name)
         self.tell(phase=name)
         if DEFECT == "early-zero" and name == "store":
             self.tell(ready=True, degraded=[])
@@ -98,6 +97,18 @@ class Daemon:
             os.kill(os.getpid(), signal.SIGKILL)
         if f"{name}=hang" == FAILPOINT:
             os.kill(os.getpid(), signal.SIGSTOP)
+
+    def note_phase(self, name: str) -> None:
+        try:
+            (self.home / "phase.new").write_text(json.dumps([os.getpid(), name]))
+        except OSError:
+            if DEFECT != "nameless-at-the-second-attempt":
+                raise
+            try:
+                (self.home / "phase.new").write_text(json.dumps([os.getpid(), name]))
+            except OSError as error:
+                raise RefusedError("unwritable", repr(object())) from error
+        (self.home / "phase.new").rename(self.home / "phase")
 
     def log(self, level: str, **fields: Any) -> None:
         with contextlib.suppress(OSError), (self.home / "log").open("a") as file:
