@@ -189,6 +189,12 @@ class RevokedError(OcapError):
     code = "revoked"
 
 
+class OcapUrlError(OcapError):
+    """The text is not an ocap URL of this kernel, or its object is no more."""
+
+    code = "ocap-url-invalid"
+
+
 class RpcError(OcapError):
     """The request is not of the right form."""
 

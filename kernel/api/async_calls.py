@@ -63,6 +63,14 @@ class AsyncCalls(ABC):
         """Say whether an object has been revoked (NotFoundError: there is none)."""
         return bool(await self.call("isRevoked", {"kref": kref}))
 
+    async def pin(self, kref: str) -> None:
+        """Hold an object whose kref left in an answer, for as long as its vat exists (NotFoundError: there is none)."""
+        await self.call("pin", {"kref": kref})
+
+    async def unpin(self, kref: str) -> None:
+        """Hold an object no longer (NotFoundError: there is none)."""
+        await self.call("unpin", {"kref": kref})
+
     async def issue_ocap_url(self, kref: str) -> str:
         """Give a URL by which this kernel, and no other, finds the object again (NotFoundError: there is none)."""
         return str(await self.call("issueOcapURL", {"kref": kref}))

@@ -61,6 +61,14 @@ class BlockingCalls(ABC):
         """Say whether an object has been revoked (NotFoundError: there is none)."""
         return bool(self.call("isRevoked", {"kref": kref}))
 
+    def pin(self, kref: str) -> None:
+        """Hold an object whose kref left in an answer, for as long as its vat exists (NotFoundError: there is none)."""
+        self.call("pin", {"kref": kref})
+
+    def unpin(self, kref: str) -> None:
+        """Hold an object no longer (NotFoundError: there is none)."""
+        self.call("unpin", {"kref": kref})
+
     def issue_ocap_url(self, kref: str) -> str:
         """Give a URL by which this kernel, and no other, finds the object again (NotFoundError: there is none)."""
         return str(self.call("issueOcapURL", {"kref": kref}))

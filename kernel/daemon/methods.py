@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kernel.config import parse_cluster_config
 from kernel.daemon.rpc import INVALID_PARAMS, METHOD_NOT_FOUND, RpcFaultError, json_type
-from kernel.errors import ConfigError, RefError, RpcError, UsageError
+from kernel.errors import ConfigError, OcapUrlError, RefError, RpcError, UsageError
 from kernel.records import Record
 from kernel.refs import parse_kref, parse_subcluster_id, parse_vat_id
 
@@ -55,11 +55,10 @@ async def call_method(service: Service, name: str, params: list[Any] | dict[str,
     """
     method = METHODS.get(name)
     if method is None:
-        reason = UNAVAILABLE.get(name)
         raise RpcFaultError(
             METHOD_NOT_FOUND,
             RpcError(
-                f"There is no method {name[:100]!r}." if reason is None else f"{name} is not available: {reason}.",
+                f"There is no method {name[:100]!r}.",
                 remedy=f"The methods are {', '.join(METHODS)}.",
                 method=name[:100],
             ),
@@ -67,7 +66,12 @@ async def call_method(service: Service, name: str, params: list[Any] | dict[str,
     arguments = bind(name, method, params)
     try:
         return await method.call(service, arguments)
-    except (ConfigError, RefError, UsageError) as error:  # the parameters had the right types, but not the right form
+    except (
+        ConfigError,
+        OcapUrlError,
+        RefError,
+        UsageError,
+    ) as error:  # the parameters had the right types, but not the right form
         raise RpcFaultError(INVALID_PARAMS, error) from error
 
 
@@ -197,6 +201,25 @@ async def _is_revoked(service: Service, arguments: dict[str, Any]) -> object:
     return service.kernel.is_revoked(arguments["kref"])
 
 
+async def _issue_ocap_url(service: Service, arguments: dict[str, Any]) -> object:
+    parse_kref(arguments["kref"])
+    return service.kernel.issue_ocap_url(arguments["kref"])
+
+
+async def _redeem_ocap_url(service: Service, arguments: dict[str, Any]) -> object:
+    return service.kernel.redeem_ocap_url(arguments["url"])
+
+
+async def _pin(service: Service, arguments: dict[str, Any]) -> None:
+    parse_kref(arguments["kref"])
+    service.kernel.pin(arguments["kref"])
+
+
+async def _unpin(service: Service, arguments: dict[str, Any]) -> None:
+    parse_kref(arguments["kref"])
+    service.kernel.unpin(arguments["kref"])
+
+
 async def _execute_query(service: Service, arguments: dict[str, Any]) -> object:
     return service.kernel.execute_query(arguments["sql"])
 
@@ -233,6 +256,10 @@ METHODS: dict[str, Method] = {
     "queueMessage": Method((_KREF, Param("method", _text), Param("args", _array, required=False)), _queue_message),
     "revoke": Method((_KREF,), _revoke),
     "isRevoked": Method((_KREF,), _is_revoked),
+    "issueOcapURL": Method((_KREF,), _issue_ocap_url),
+    "redeemOcapURL": Method((Param("url", _text),), _redeem_ocap_url),
+    "pin": Method((_KREF,), _pin),
+    "unpin": Method((_KREF,), _unpin),
     "collectGarbage": Method((), _collect_garbage),
     "clearState": Method((), _clear_state),
     "executeDBQuery": Method((Param("sql", _text),), _execute_query),
@@ -241,10 +268,4 @@ METHODS: dict[str, Method] = {
         (Param("ids", _texts, required=False), Param("quarantined", _boolean, required=False)), _prune
     ),
     "shutdown": Method((), _shutdown),
-}
-
-#: Methods of the public daemon that this one does not have, and why.
-UNAVAILABLE = {
-    "issueOcapURL": "this kernel has no remote communications",
-    "redeemOcapURL": "this kernel has no remote communications",
 }

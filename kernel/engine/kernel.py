@@ -23,6 +23,7 @@ from kernel.engine.vats import Vats
 from kernel.errors import LaunchError, RejectedError, UsageError
 from kernel.fetch import BundleCache
 from kernel.refs import (
+    object_kref,
     parse_kref,
     subcluster_id,
 )
@@ -304,6 +305,7 @@ class Kernel:
         number = self._lookup.object(kref)
         with self._batch.unit():
             self._store.references.revoke(number)
+            self._store.outside.unpin(number, "url")
         self._batch.commit()
 
     def is_revoked(self, kref: str) -> bool:
@@ -316,6 +318,57 @@ class Kernel:
         record = self._store.references.object(self._lookup.object(kref))
         assert record is not None
         return record.revoked
+
+    # --- what those outside hold ---
+
+    def pin(self, kref: str) -> None:
+        """Hold an object for those outside, for as long as its vat exists.  Idempotent.
+
+        Raises:
+            RefError: ``kref`` is not an object's.
+            NotFoundError: There is no such object.
+            StoreError: The store failed; it is not held.
+        """
+        number = self._lookup.object(kref)
+        with self._batch.unit():
+            self._store.outside.pin(number, "pinned")
+        self._batch.commit()
+
+    def unpin(self, kref: str) -> None:
+        """Hold an object no longer for those outside.  Idempotent; raises as :meth:`pin`."""
+        number = self._lookup.object(kref)
+        with self._batch.unit():
+            self._store.outside.unpin(number, "pinned")
+        self._batch.commit()
+
+    def issue_ocap_url(self, kref: str) -> str:
+        """Give the URL by which this kernel, and no other, finds an object; see :mod:`kernel.engine.urls`.
+
+        Raises:
+            RefError: ``kref`` is not an object's.
+            NotFoundError: There is no such object.
+            RevokedError: It has been revoked.
+            StoreError: The store failed; there is no URL.
+        """
+        from kernel.engine.urls import issue
+
+        number = self._lookup.object(kref)
+        with self._batch.unit():
+            url = issue(self._store, number)
+        self._batch.commit()
+        return url
+
+    def redeem_ocap_url(self, url: str) -> str:
+        """Give the kref of the object that a URL stands for.
+
+        Raises:
+            OcapUrlError: It is not a URL that this kernel has issued, or its object is no more.
+            RevokedError: The object has been revoked.
+        """
+        from kernel.engine.urls import redeem
+
+        with self._store.reading():
+            return object_kref(redeem(self._store, url))
 
     # --- the store ---
 

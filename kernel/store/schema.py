@@ -225,9 +225,11 @@ BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object); END;
 CREATE TRIGGER suspect_durable_slot AFTER DELETE ON durable_slots WHEN old.object IS NOT NULL
 BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object); END;
 CREATE TRIGGER suspect_channel AFTER DELETE ON channels
-BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object_id); END;
+BEGIN DELETE FROM pins WHERE object = old.object_id; INSERT OR IGNORE INTO suspects VALUES (old.object_id); END;
 CREATE TRIGGER suspect_pin AFTER DELETE ON pins
 BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object); END;
+CREATE TRIGGER unpin_orphan AFTER UPDATE OF owner ON objects WHEN new.owner IS NULL AND old.owner IS NOT NULL
+BEGIN DELETE FROM pins WHERE object = old.id; END;
 CREATE TRIGGER suspect_lease AFTER DELETE ON leases
 BEGIN INSERT OR IGNORE INTO suspects VALUES (old.object); END;
 INSERT INTO suspects SELECT id FROM objects;

@@ -11,7 +11,7 @@ import typing
 from kernel import api
 from kernel.api.async_calls import AsyncCalls
 from kernel.api.blocking_calls import BlockingCalls
-from kernel.daemon.methods import METHODS, UNAVAILABLE
+from kernel.daemon.methods import METHODS
 
 CONVENIENCES = {"call", "send"}
 """What is no method of the wire."""
@@ -29,7 +29,7 @@ def methods_of(kind: type) -> dict[str, inspect.Signature]:
 
 
 def test_each_method_of_the_wire_has_its_twin_and_nothing_else_is_there() -> None:
-    wire = {snake_case(name) for name in {*METHODS, *UNAVAILABLE}}
+    wire = {snake_case(name) for name in METHODS}
     assert {"execute_db_query", "issue_ocap_url", "terminate_all_vats"} <= wire
     assert set(methods_of(AsyncCalls)) == wire | CONVENIENCES
 

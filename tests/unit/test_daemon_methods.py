@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kernel.daemon.methods import METHODS, UNAVAILABLE, bind, call_method
+from kernel.daemon.methods import METHODS, bind, call_method
 from kernel.daemon.rpc import INVALID_PARAMS, METHOD_NOT_FOUND, RpcFaultError
 from kernel.loop import Loop
 
@@ -42,7 +42,7 @@ def test_every_method_of_the_public_daemon_is_known() -> None:
         "getStatus launchSubcluster terminateSubcluster terminateVat restartVat pingVat queueMessage revoke isRevoked "
         "collectGarbage clearState executeDBQuery issueOcapURL redeemOcapURL shutdown terminateAllVats"
     )
-    assert set(public.split()) <= set(METHODS) | set(UNAVAILABLE)
+    assert set(public.split()) <= set(METHODS)
 
 
 def test_an_unknown_method_is_named_and_the_known_ones_listed() -> None:
@@ -50,12 +50,6 @@ def test_an_unknown_method_is_named_and_the_known_ones_listed() -> None:
     assert fault.rpc_code == METHOD_NOT_FOUND
     assert "'getStaus'" in fault.error.message
     assert "getStatus" in str(fault.error.remedy)
-
-
-def test_a_method_that_this_kernel_lacks_says_why() -> None:
-    fault = fault_of("issueOcapURL", {"kref": "ko1"})
-    assert fault.rpc_code == METHOD_NOT_FOUND
-    assert "remote communications" in fault.error.message
 
 
 @pytest.mark.parametrize(
