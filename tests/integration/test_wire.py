@@ -199,6 +199,12 @@ def test_issue_and_redeem_ocap_url(wire: Wire, root: str) -> None:
     assert wire.error("redeemOcapURL", {"url": url[:-4] + "AAAA"})[::2] == (-32602, "ocap-url-invalid")
 
 
+def test_pin_and_unpin(wire: Wire, root: str) -> None:
+    assert wire.result("pin", {"kref": root}) is None
+    assert wire.result("unpin", {"kref": root}) is None
+    assert wire.error("pin", {"kref": "ko999"})[::2] == (-32603, "not-found")
+
+
 def test_repair_subcluster(wire: Wire, root: str) -> None:
     repaired = wire.result("repairSubcluster", {"id": "s1"})  # it runs, and is left as it is
     assert (repaired["id"], repaired["state"]) == ("s1", "running")
