@@ -1,0 +1,99 @@
+"""The model itself: a kernel that breaks one of its promises does not pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import FlakyFailure
+from hypothesis.stateful import run_state_machine_as_test
+from machine import KernelMachine
+
+from kernel.engine.batch import Batch
+from kernel.engine.crank import Crank
+from kernel.engine.translation import Translation
+from kernel.refs import Kref
+from kernel.store.deliveries import Deliveries, DeliveryRecord
+from kernel.store.promises import Promises
+from kernel.store.references import References
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def acknowledges_before_it_commits(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Batch, "after_commit", lambda _self, callback, *args: callback(*args))
+
+
+def delivers_the_newest_first(patch: pytest.MonkeyPatch) -> None:
+    def first(self: Deliveries, vat_id: int) -> DeliveryRecord | None:
+        waiting = self.waiting_for(vat_id)
+        return waiting[-1] if waiting else None
+
+    patch.setattr(Deliveries, "first", first)
+
+
+def loses_some_writes(patch: pytest.MonkeyPatch) -> None:
+    real = Crank._baggage_set
+
+    def baggage_set(self: Crank, key: object, value: Any) -> None:
+        if len(value["body"]) % 7:
+            real(self, key, value)
+
+    patch.setattr(Crank, "_baggage_set", baggage_set)
+
+
+def shows_whatever_is_delivered_to_everybody(patch: pytest.MonkeyPatch) -> None:
+    real = Translation.store_new
+
+    def store_new(self: Translation) -> None:
+        real(self)
+        everything = [row[0] for row in self._store.connection.execute("SELECT id FROM objects")]
+        for number in everything:
+            ref = Kref("object", number)
+            if self._store.references.vref_of(self.vat_id, ref) is None:
+                self._store.references.insert_entry(self.vat_id, f"o-{1000 + number}", ref)
+
+    patch.setattr(Translation, "store_new", store_new)
+
+
+def forgets_revocations(patch: pytest.MonkeyPatch) -> None:
+    real = References.object
+
+    def found(self: References, number: int) -> Any:
+        record = real(self, number)
+        return None if record is None else record._replace(revoked=False)
+
+    patch.setattr(References, "object", found)
+
+
+def rejects_nothing_when_a_vat_dies(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Promises, "decided_by", lambda _self, _vat_id: [])
+
+
+DEFECTS: list[Patch] = [
+    acknowledges_before_it_commits,
+    delivers_the_newest_first,
+    forgets_revocations,
+    loses_some_writes,
+    rejects_nothing_when_a_vat_dies,
+    shows_whatever_is_delivered_to_everybody,
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
+def test_a_kernel_with_a_defect_does_not_pass(defect: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
+    defect(monkeypatch)
+    budget = settings(
+        max_examples=150,
+        stateful_step_count=40,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    with pytest.raises((AssertionError, FlakyFailure)):  # what dies at another moment may not be seen twice
+        run_state_machine_as_test(KernelMachine, settings=budget)
