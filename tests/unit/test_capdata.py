@@ -2,17 +2,16 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from values import PASSABLES, PUBLISHED
 
 from kernel.capdata import (
     CapData,
     RemoteError,
     Slot,
-    Symbol,
     Tagged,
     decode,
     encode,
@@ -21,58 +20,15 @@ from kernel.capdata import (
 )
 from kernel.errors import CapDataError, VatTerminatedError
 
-# The examples of Endo's smallcaps cheatsheet, with the values that they stand for here.
-PUBLISHED = [
-    (2**64, '"+18446744073709551616"'),
-    (-(2**64), '"-18446744073709551616"'),
-    (math.inf, '"#Infinity"'),
-    (-math.inf, '"#-Infinity"'),
-    (-0.0, '"#-0"'),
-    (Symbol("foo"), '"%foo"'),
-    (Symbol("@@asyncIterator"), '"%@@asyncIterator"'),
-    ("#foo", '"!#foo"'),
-    ("foo", '"foo"'),
-    (None, "null"),
-    (True, "true"),
-    (False, "false"),
-    (7.1, "7.1"),
-    ([1, "a"], '[1,"a"]'),
-    ({"x": 1, "y": "b"}, '{"x":1,"y":"b"}'),
-    (RemoteError("TypeError", "msg"), '{"#error":"msg","name":"TypeError"}'),
-    (Tagged("t", 7), '{"#tag":"t","payload":7}'),
-]
 
-references = st.builds(
-    Slot,
-    st.builds("{}{}".format, st.sampled_from(["o-", "o+", "p-", "p+", "ko", "kp"]), st.integers(0, 99)),
-    st.none(),
-)
-passables: st.SearchStrategy[Any] = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False)
-    | st.text()
-    | st.binary()
-    | references
-    | st.builds(Symbol, st.text())
-    | st.builds(RemoteError, st.text(), st.text(), st.none() | st.text()),
-    lambda inner: (
-        st.lists(inner)
-        | st.dictionaries(st.text(), inner)
-        | st.builds(Tagged, st.text().filter(lambda tag: tag != "bytes"), inner)
-    ),
-)
-
-
-@given(passables)
+@given(PASSABLES)
 def test_everything_passable_reads_back_as_it_was(value: object) -> None:
     data = encode(value)
     assert decode(data) == value
     assert repr(decode(data)) == repr(value)  # 1 and 1.0 and True are equal, but not the same
 
 
-@given(passables)
+@given(PASSABLES)
 def test_capdata_survives_json(value: object) -> None:
     data = encode(value)
     assert CapData.from_json(json.loads(json.dumps(data.to_json()))) == data
