@@ -66,12 +66,8 @@ async def call_method(service: Service, name: str, params: list[Any] | dict[str,
     arguments = bind(name, method, params)
     try:
         return await method.call(service, arguments)
-    except (
-        ConfigError,
-        OcapUrlError,
-        RefError,
-        UsageError,
-    ) as error:  # the parameters had the right types, but not the right form
+    except (ConfigError, OcapUrlError, RefError, UsageError) as error:
+        # The parameters had the right types, but not the right form.
         raise RpcFaultError(INVALID_PARAMS, error) from error
 
 

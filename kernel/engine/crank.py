@@ -67,6 +67,7 @@ class Crank:
         if not isinstance(syscalls, list) or next_export is None or next_promise is None:
             raise VatProtocolError("the vat's worker sent a malformed 'done' frame", remedy="Its code is broken.")
         # The names go in first: the delivery's own promises are retired below.
+        self._names.next_export, self._names.next_promise = next_export, next_promise
         self._names.store_new()
         self._begin()
         self._count_steps(len(syscalls))
@@ -183,6 +184,8 @@ class Crank:
         if not is_text(kind) or not 0 < len(kind) <= _MAX_KIND_CHARACTERS:
             raise VatProtocolError("the vat made a durable object of a kind without a usable name")
         name = self._own_object(vref)
+        if parse_vref(name).number >= self._names.next_export:
+            raise VatProtocolError(f"the vat named {name}, and says that it has not used that name")
         earlier = self._store.durables.kind_of(self._vat_id, name)
         if earlier is not None and earlier != kind:
             raise VatProtocolError(f"the vat changed the kind of its durable object {name}")
@@ -208,9 +211,11 @@ class Crank:
     # --- garbage collection ---
 
     def _drop_imports(self, vrefs: object) -> None:
-        for vref, _, reachable in self._given_up(vrefs, exported=False):
+        for vref, ref, reachable in self._given_up(vrefs, exported=False):
             if not reachable:
                 raise VatProtocolError(f"the vat dropped {vref} twice", remedy="Its code is broken.")
+            if self._store.references.is_kept(self._vat_id, ref.number):
+                raise VatProtocolError(f"the vat dropped {vref} and keeps it", remedy="Its code is broken.")
             self._store.references.set_reachable(self._vat_id, vref, False)
 
     def _retire_imports(self, vrefs: object) -> None:

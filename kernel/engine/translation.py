@@ -8,7 +8,7 @@ protocol. What is mentioned, either way, is reachable again.
 from __future__ import annotations
 
 from kernel.errors import RefError, VatProtocolError
-from kernel.refs import Kref, parse_vref
+from kernel.refs import MAX_NUMBER, Kref, parse_vref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class Translation:
         self.next_import = next_import
         self._new: dict[Kref, str] = {}
         self._reached: list[str] = []
+        self.next_export = self.next_promise = MAX_NUMBER
+        """The first numbers that the vat says it has not used for objects and promises of its own."""
 
     def to_vat(self, ref: Kref) -> str:
         """Give the vat's name for a reference, a new one if it has none."""
@@ -80,6 +82,10 @@ class Translation:
         if not parsed.exported:
             raise VatProtocolError(
                 f"the vat named {vref}, a reference that it was not given", remedy="Its code is broken or hostile."
+            )
+        if parsed.number >= (self.next_export if parsed.kind == "object" else self.next_promise):
+            raise VatProtocolError(
+                f"the vat named {vref}, and says that it has not used that name", remedy="Its code is broken."
             )
         number = (
             self._store.references.insert_object(self.vat_id)

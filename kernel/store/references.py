@@ -122,6 +122,15 @@ class References:
             "UPDATE clist SET reachable = ? WHERE vat_id = ? AND vref = ?", (int(reachable), vat_id, vref)
         )
 
+    def is_kept(self, vat_id: int, number: int) -> bool:
+        """Say whether a vat's baggage, or the state of one of its durable objects, mentions an object."""
+        row = self._connection.execute(
+            "SELECT 1 FROM baggage_slots WHERE object = ?1 AND vat_id = ?2"
+            " UNION ALL SELECT 1 FROM durable_slots WHERE object = ?1 AND vat_id = ?2",
+            (number, vat_id),
+        )
+        return row.fetchone() is not None
+
     def delete_entry(self, vat_id: int, vref: str) -> None:
         """Let a vat forget a name."""
         self._connection.execute("DELETE FROM clist WHERE vat_id = ? AND vref = ?", (vat_id, vref))

@@ -70,7 +70,8 @@ class Vats:
     def advance(self, vat_id: int, next_export: int, next_promise: int, next_import: int) -> None:
         """Store the first numbers that the vat's c-list has never used."""
         self._connection.execute(
-            "UPDATE vats SET next_export = ?, next_promise = ?, next_import = ? WHERE id = ?",
+            "UPDATE vats SET next_export = max(next_export, ?), next_promise = max(next_promise, ?), next_import = ?"
+            " WHERE id = ?",
             (next_export, next_promise, next_import, vat_id),
         )
 
