@@ -103,6 +103,7 @@ def red(trials: list[Trial], name: str) -> list[tuple[str, tuple[tuple[str, str]
         slow("redis-append", "session", "kill", "write:appendonlydir/"),
         ("redis-append", "session", "powerloss", "write:appendonlydir/"),
         slow("dmypy", "start", "kill", ""),
+        slow("dmypy", "start", "hang", "mkdir:."),
     ],
 )
 def test_a_careful_daemon_survives(name: str, workload: str, kind: str, begins: str, short_tmp: Path) -> None:

@@ -66,7 +66,9 @@ async function start(home, seconds) {
     detached: true,
     stdio: ["ignore", "ignore", "ignore", "pipe"],
   });
-  const ended = new Promise((resolve) => child.once("exit", (status, signal) => resolve(signal ?? `exit status ${status}`)));
+  const left = () => sleep(Math.max(0, deadline - performance.now())); // nothing is waited for longer than that
+  const exits = new Promise((resolve) => child.once("exit", (status, signal) => resolve(signal ?? `exit status ${status}`)));
+  const end = () => Promise.race([exits, left()]);
   let phase = "lock";
   let answer = null;
   const answered = new Promise((resolve) => {
@@ -82,13 +84,13 @@ async function start(home, seconds) {
     });
     child.stdio[3].once("close", resolve);
   });
-  await Promise.race([answered, sleep(Math.max(0, deadline - performance.now()))]);
+  await Promise.race([answered, left()]);
   if (answer?.ready) {
     for (const line of answer.degraded) console.log(`set aside: ${line}`);
     console.log(`the daemon is ready (pid ${child.pid})`);
     process.exit(0);
   } else if (answer?.fatal.code === "held" && DEFECT !== "loser-gives-up") {
-    await ended;
+    await end();
     while (!readHolder(where) && (await connects(lockOf(home)))) {
       if (performance.now() >= deadline) return fail(4, answer.fatal.message); // and never wrote down who that is
       await sleep(50);
@@ -98,13 +100,12 @@ async function start(home, seconds) {
   } else if (answer) {
     const { fatal } = answer;
     fail(4, `the daemon could not start, in phase ${fatal.phase}: ${fatal.message} (code ${fatal.code})`);
-    if (DEFECT !== "lingers") await ended;
-    process.exit();
-  } else if (performance.now() >= deadline) {
-    hangs({ pid: child.pid, phase }, seconds);
+    if (DEFECT !== "lingers") await end();
     process.exit();
   } else {
-    fail(4, `the daemon (pid ${child.pid}) died in phase ${phase}: ${await ended}; start it again, and look into ${where.log}`);
+    const how = performance.now() < deadline ? await end() : undefined;
+    if (how === undefined) hangs({ pid: child.pid, phase }, seconds);
+    else fail(4, `the daemon (pid ${child.pid}) died in phase ${phase}: ${how}; start it again, and look into ${where.log}`);
     process.exit();
   }
 }
