@@ -11,6 +11,9 @@ from sabotage import Saboteur
 
 from kernel.daemon.ensure import stop_daemon
 from kernel.daemon.home import Home
+from pytest_ocap.sweeps.means import Means
+from pytest_ocap.sweeps.supervisor import Supervisor
+from pytest_ocap.sweeps.witness import Witness
 
 
 @pytest.fixture
@@ -34,3 +37,28 @@ def home(short_tmp: Path) -> Iterator[Home]:
 def sabotage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Saboteur:
     """Give what sabotages the daemons that the test starts."""
     return Saboteur(tmp_path / "sabotage", monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def supervisor() -> Iterator[Supervisor]:
+    """Give a supervisor of system calls, for all of a module's recordings."""
+    with Supervisor() as supervisor:
+        if reason := supervisor.missing():
+            pytest.skip(reason)
+        yield supervisor
+
+
+@pytest.fixture(scope="module")
+def witness() -> Witness:
+    """Give strace, which remembers what it has recorded without faults."""
+    witness = Witness()
+    if reason := witness.missing():
+        pytest.skip(reason)
+    return witness
+
+
+@pytest.fixture(params=["supervisor", "witness"])
+def means(request: pytest.FixtureRequest) -> Means:
+    """Give each means of recording in turn."""
+    means: Means = request.getfixturevalue(request.param)
+    return means

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -18,15 +17,6 @@ from pytest_ocap.sweeps.injection import Injection
 from pytest_ocap.sweeps.supervisor import Supervisor
 
 ONE, TWO, THREE = b"one\n", b"two\n", b"three\n"
-
-
-@pytest.fixture(scope="module")
-def supervisor() -> Iterator[Supervisor]:
-    with Supervisor() as supervisor:
-        missing = supervisor.missing()
-        if missing:
-            pytest.skip(missing)
-        yield supervisor
 
 
 class Ran(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,22 +41,6 @@ const server = net.createServer(c => c.on('data', d => c.end('re: ' + d))).liste
   client.on('data', d => { console.log(String(d)); server.close() })
 })
 """
-
-
-@pytest.fixture(scope="module")
-def supervisor() -> Iterator[Supervisor]:
-    with Supervisor() as supervisor:
-        if reason := supervisor.missing():
-            pytest.skip(reason)
-        yield supervisor
-
-
-@pytest.fixture(scope="module")
-def witness() -> Witness:
-    witness = Witness()
-    if reason := witness.missing():
-        pytest.skip(reason)
-    return witness
 
 
 @pytest.fixture(scope="module")

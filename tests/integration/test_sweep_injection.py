@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,26 +38,10 @@ print("done")
 
 
 @pytest.fixture(scope="module")
-def supervisor() -> Iterator[Supervisor]:
-    with Supervisor() as supervisor:
-        if reason := supervisor.missing():
-            pytest.skip(reason)
-        yield supervisor
-
-
-@pytest.fixture(scope="module")
-def witness(tmp_path_factory: pytest.TempPathFactory) -> Witness:
-    witness = Witness()
-    if reason := witness.missing():
-        pytest.skip(reason)
+def witness(witness: Witness, tmp_path_factory: pytest.TempPathFactory) -> Witness:
+    """Give strace, which has recorded the steps without faults."""
     record(witness, home_in(tmp_path_factory.mktemp("learning")), STEPS)
     return witness
-
-
-@pytest.fixture(params=["supervisor", "witness"])
-def means(request: pytest.FixtureRequest) -> Means:
-    means: Means = request.getfixturevalue(request.param)
-    return means
 
 
 def fired(done: Recorded) -> list[str]:

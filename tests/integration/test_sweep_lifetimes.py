@@ -27,7 +27,6 @@ from pytest_ocap.sweeps.points import points
 from pytest_ocap.sweeps.scene import Event, Scene
 from pytest_ocap.sweeps.supervisor import Supervisor, SupervisorLostError
 from pytest_ocap.sweeps.tree import Process, Tree
-from pytest_ocap.sweeps.witness import Witness
 
 DAEMON = """
 import subprocess
@@ -47,30 +46,11 @@ os.wait()
 """A client that leaves a daemon behind, which has a child of its own and then waits without a call for ever."""
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Supervisor]:
-    with Supervisor() as supervisor:
-        if reason := supervisor.missing():
-            pytest.skip(reason)
-        yield supervisor
-
-
 @pytest.fixture
-def supervisor(shared: Supervisor) -> Iterator[Supervisor]:
+def mortal(supervisor: Supervisor) -> Iterator[Supervisor]:
     """Give one that may be killed."""
-    with Supervisor() as supervisor:
-        yield supervisor
-
-
-@pytest.fixture(params=["seccomp", "strace"])
-def means(request: pytest.FixtureRequest) -> Means:
-    if request.param == "seccomp":
-        shared: Supervisor = request.getfixturevalue("shared")
-        return shared
-    witness = Witness()
-    if reason := witness.missing():
-        pytest.skip(reason)
-    return witness
+    with Supervisor() as mortal:
+        yield mortal
 
 
 def start_daemon(prefix: tuple[str, ...], home: Path) -> list[int]:
@@ -98,26 +78,24 @@ def test_a_daemon_is_followed_after_its_client_has_ended_and_killed_at_the_end(m
     eventually(lambda: not any(alive(pid) for pid in pids), "the daemon outlived its recording")
 
 
-def lose(supervisor: Supervisor, home: Path, start: Callable[[tuple[str, ...]], list[int]]) -> None:
+def lose(mortal: Supervisor, home: Path, start: Callable[[tuple[str, ...]], list[int]]) -> None:
     """Record what ``start`` starts, kill the supervisor, and wait until nothing of it is left."""
-    with supervisor.record(home, "w") as session:
+    with mortal.record(home, "w") as session:
         pids = start(session.prefix)
         assert all(alive(pid) for pid in pids)
-        assert supervisor.pid is not None
-        os.kill(supervisor.pid, signal.SIGKILL)
+        assert mortal.pid is not None
+        os.kill(mortal.pid, signal.SIGKILL)
         eventually(lambda: not any(alive(pid) for pid in pids), "the tree outlived its supervisor")
 
 
-def test_when_the_supervisor_is_killed_nothing_that_it_supervised_is_left(
-    supervisor: Supervisor, short_tmp: Path
-) -> None:
+def test_when_the_supervisor_is_killed_nothing_that_it_supervised_is_left(mortal: Supervisor, short_tmp: Path) -> None:
     home = home_in(short_tmp)
     with pytest.raises(SupervisorLostError, match="signal 9"):
-        lose(supervisor, home, lambda prefix: start_daemon(prefix, home))
+        lose(mortal, home, lambda prefix: start_daemon(prefix, home))
 
 
 def test_a_program_that_waits_for_an_answer_ends_when_the_supervisor_is_killed(
-    supervisor: Supervisor, short_tmp: Path
+    mortal: Supervisor, short_tmp: Path
 ) -> None:
     home = home_in(short_tmp)
     busy = python("while True: os.write(os.open('a', os.O_CREAT | os.O_WRONLY), b'x'); os.close(3)")
@@ -129,17 +107,17 @@ def test_a_program_that_waits_for_an_answer_ends_when_the_supervisor_is_killed(
         return [started[0].pid]
 
     with pytest.raises(SupervisorLostError):
-        lose(supervisor, home, start)
+        lose(mortal, home, start)
     assert started[0].wait(PATIENCE) != 0
 
 
-def test_after_a_supervisor_was_killed_the_next_run_has_a_new_one(supervisor: Supervisor, short_tmp: Path) -> None:
+def test_after_a_supervisor_was_killed_the_next_run_has_a_new_one(mortal: Supervisor, short_tmp: Path) -> None:
     with pytest.raises(SupervisorLostError):
-        lose(supervisor, home_in(short_tmp, "one"), lambda _prefix: [])
-    assert record(supervisor, home_in(short_tmp, "two"), "os.mkdir('d')").points() == ["w:mkdir:d#1"]
+        lose(mortal, home_in(short_tmp, "one"), lambda _prefix: [])
+    assert record(mortal, home_in(short_tmp, "two"), "os.mkdir('d')").points() == ["w:mkdir:d#1"]
 
 
-def test_when_the_caller_is_killed_nothing_that_it_supervised_is_left(shared: Supervisor, short_tmp: Path) -> None:
+def test_when_the_caller_is_killed_nothing_that_it_supervised_is_left(supervisor: Supervisor, short_tmp: Path) -> None:
     home = home_in(short_tmp)
     caller = f"""
         import os, pathlib, subprocess, sys, time
@@ -165,14 +143,14 @@ def test_when_the_caller_is_killed_nothing_that_it_supervised_is_left(shared: Su
     eventually(lambda: not alive(supervising), "the supervisor outlived its caller")
 
 
-def test_a_supervisor_serves_one_run_after_the_other(shared: Supervisor, short_tmp: Path) -> None:
+def test_a_supervisor_serves_one_run_after_the_other(supervisor: Supervisor, short_tmp: Path) -> None:
     for name in ("one", "two", "three"):
-        done = record(shared, home_in(short_tmp, name), "os.mkdir('d')")
+        done = record(supervisor, home_in(short_tmp, name), "os.mkdir('d')")
         assert done.points() == ["w:mkdir:d#1"]
         assert [call.number for call in done.recording.calls] == list(range(len(done.recording.calls)))
 
 
-def test_no_right_is_needed_beyond_those_of_any_user(shared: Supervisor, short_tmp: Path) -> None:
+def test_no_right_is_needed_beyond_those_of_any_user(supervisor: Supervisor, short_tmp: Path) -> None:
     home = home_in(short_tmp)
     program = """
         import ctypes, os, pathlib, subprocess, sys
@@ -189,9 +167,9 @@ def test_no_right_is_needed_beyond_those_of_any_user(shared: Supervisor, short_t
     assert (done.returncode, done.stdout, done.stderr) == (0, "None None\n", "")
 
 
-def test_a_supervisor_that_breaks_says_how(supervisor: Supervisor, short_tmp: Path) -> None:
+def test_a_supervisor_that_breaks_says_how(mortal: Supervisor, short_tmp: Path) -> None:
     with pytest.raises(SupervisorLostError, match="KeyError: 'no such command'"):
-        supervisor.ask("no such command")
+        mortal.ask("no such command")
 
 
 # --- our own kernel --------------------------------------------------------------------------------------------------
@@ -242,9 +220,11 @@ def test_the_kernel_s_daemon_is_started_used_and_stopped_under_recording(means: 
     assert any("kernel.sqlite-shm is mapped shared" in note for note in recording.notes)
 
 
-def test_every_reply_of_the_kernel_follows_a_sync_of_what_it_acknowledges(shared: Supervisor, short_tmp: Path) -> None:
+def test_every_reply_of_the_kernel_follows_a_sync_of_what_it_acknowledges(
+    supervisor: Supervisor, short_tmp: Path
+) -> None:
     home = home_in(short_tmp)
-    with shared.record(home, "use") as session:
+    with supervisor.record(home, "use") as session:
         use(home, short_tmp, Setting(prefix=session.prefix))
         assert session.wait(PATIENCE)
         calls = session.recording().calls
@@ -254,12 +234,12 @@ def test_every_reply_of_the_kernel_follows_a_sync_of_what_it_acknowledges(shared
         assert [call.kind for call in before if call.kind in (Kind.WRITE, Kind.SYNC)][-1] is Kind.SYNC
 
 
-def test_two_recordings_of_the_kernel_s_start_have_the_same_points(shared: Supervisor, short_tmp: Path) -> None:
+def test_two_recordings_of_the_kernel_s_start_have_the_same_points(supervisor: Supervisor, short_tmp: Path) -> None:
     driver = KernelDriver()
     recorded = []
     for name in ("one", "two"):
         home = home_in(short_tmp, name)
-        with shared.record(home, "start") as session:
+        with supervisor.record(home, "start") as session:
             assert driver.start(home, timeout=PATIENCE, setting=Setting(prefix=session.prefix)).ok
             assert driver.stop(home, timeout=PATIENCE).ok
             assert session.wait(PATIENCE)
@@ -268,7 +248,7 @@ def test_two_recordings_of_the_kernel_s_start_have_the_same_points(shared: Super
     assert stable[0] == stable[1]
 
 
-def test_overhead_is_far_below_what_a_call_may_cost(shared: Supervisor, short_tmp: Path) -> None:
+def test_overhead_is_far_below_what_a_call_may_cost(supervisor: Supervisor, short_tmp: Path) -> None:
     program = """
     file = os.open("a", os.O_CREAT | os.O_WRONLY)
     began = time.monotonic()
@@ -277,7 +257,7 @@ def test_overhead_is_far_below_what_a_call_may_cost(shared: Supervisor, short_tm
     print((time.monotonic() - began) / 1000)
     """
     began = time.monotonic()
-    done = record(shared, home_in(short_tmp), program)
+    done = record(supervisor, home_in(short_tmp), program)
     assert float(done.output) < 0.005, f"{done.output} s a call, in a run of {time.monotonic() - began:.2f} s"
     assert len(done.of(Kind.WRITE)) == 1000
 
