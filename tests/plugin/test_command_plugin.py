@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_ocap.drivers.kernel import COUNTER
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -54,21 +56,6 @@ method = "launchSubcluster"
 params = {{ config = {{ bootstrap = "main", vats = {{ main = {{ bundleSpec = "{{bundle_url}}" }} }} }} }}
 id = "subclusterId"
 root = "rootKref"
-"""
-
-COUNTER = """
-from kernel.vat import Exo
-
-class Counter(Exo):
-    def __init__(self, baggage):
-        self.baggage = baggage
-
-    def increment(self) -> int:
-        self.baggage["count"] = self.baggage.get("count", 0) + 1
-        return self.baggage["count"]
-
-def build_root_object(vat_powers, parameters, baggage):
-    return Counter(baggage)
 """
 
 MARKED = """

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ocap.drivers.kernel import COUNTER
+
 pytest.importorskip("pytest_cov")
 
 if TYPE_CHECKING:
@@ -101,26 +103,10 @@ def test_a_daemon_in_python_is_measured_where_it_is_stopped_and_not_killed(
     assert not homes_left()
 
 
-VAT = """
-from kernel.vat import Exo
-
-class Counter(Exo):
-    def __init__(self, baggage):
-        self.baggage = baggage
-
-    def increment(self) -> int:
-        self.baggage["count"] = self.baggage.get("count", 0) + 1
-        return self.baggage["count"]
-
-def build_root_object(vat_powers, parameters, baggage):
-    return Counter(baggage)
-"""
-
-
 def test_a_vat_is_measured_where_it_is_imported_and_not_in_its_worker(
     project: Project, homes_left: Callable[[], set[Path]]
 ) -> None:
-    (project.pytester.path / "counting.py").write_text(VAT)
+    (project.pytester.path / "counting.py").write_text(COUNTER)
     project.pytester.makepyfile(
         """
         import counting
@@ -130,7 +116,7 @@ def test_a_vat_is_measured_where_it_is_imported_and_not_in_its_worker(
             assert counter.increment() == 1
         """
     )
-    increment = line_of(VAT, "return self.baggage")
+    increment = line_of(COUNTER, "return self.baggage")
     found = measured(project, driver="kernel")["counting.py"]
     assert found["missing_lines"] == []
     project.pytester.makepyfile(
