@@ -43,7 +43,7 @@ def test_a_body_that_takes_too_long_is_ended_and_its_scenario_judged_all_the_sam
         """
         import time, pytest
 
-        @pytest.mark.timeout(2, method="signal")
+        @pytest.mark.timeout(2, method="signal", func_only=True)
         @pytest.mark.degraded_boot
         def test_slow(ocap_daemon):
             assert ocap_daemon.ping().ok
@@ -112,7 +112,7 @@ def test_a_process_that_is_ended_for_its_time_leaves_nothing(
         """
         import pathlib, time, pytest
 
-        @pytest.mark.timeout(2, method="thread")
+        @pytest.mark.timeout(2, method="thread", func_only=True)
         @pytest.mark.degraded_boot
         def test_slow(ocap_daemon):
             assert ocap_daemon.ping().ok
