@@ -75,7 +75,7 @@ def postponed(vat: int, error: ResourcesExhaustedError) -> ResourcesExhaustedErr
     return ResourcesExhaustedError(
         f"{error.message}; the message is kept and delivered when vat {vat_name(vat)} can be started",
         remedy=error.remedy,
-        **error.data,
+        **{**error.data, "queued": True},
     )
 
 

@@ -21,6 +21,7 @@ from kernel.store.garbage import Garbage
 from kernel.store.outside import Outside
 from kernel.store.promises import Promises
 from kernel.store.references import References
+from kernel.store.schema import SCHEMA_VERSION
 from kernel.store.subclusters import Subclusters
 from kernel.store.vats import Vats
 
@@ -124,18 +125,42 @@ class Store:
         """Make the batch durable; nothing happens when there is none.
 
         Raises:
-            BatchLostError: SQLite failed; the whole batch is undone.
+            BatchLostError: SQLite failed; the whole batch is undone.  Where its error's data have ``undecided``, a
+                daemon that ends before it has written again may yet find it done at its next start.
         """
-        if self.connection.in_transaction:
-            self._guard(self._commit)
+        if not self.connection.in_transaction:
+            return
+        try:
+            self.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            lost = self._lose_batch(error)
+            if error.sqlite_errorcode == sqlite3.SQLITE_IOERR_FSYNC and not self._write_over():
+                lost.error.data["undecided"] = True
+                lost.error.remedy = f"Whether it was done shows at the next start.  {lost.error.remedy}"
+            raise lost from error
 
     def rollback(self) -> None:
         """Undo the batch."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
 
-    def _commit(self) -> None:
-        self.connection.execute("COMMIT")
+    def _write_over(self) -> bool:
+        """Write something over a batch whose sync has failed; say whether that could be done.
+
+        SQLite undoes it in memory: in the write-ahead log it lies whole, and whoever opens the store next, before
+        anything else was written there, takes it for committed (https://sqlite.org/walformat.html#recovery).
+        """
+        try:
+            self.connection.execute("PRAGMA synchronous = OFF")  # it is to be written, not to be durable
+            try:
+                self.connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION:d}")  # as it is: a page is written
+            finally:
+                self.connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            return False
+        return True
 
     def _end_unit(self) -> None:
         self.connection.execute("RELEASE unit")

@@ -105,7 +105,7 @@ class Template:
             refused = f"vat workers cannot be confined, and confinement is required: {self._confinement.reason}"
         parent = os.getpid()
         try:
-            pid = os.fork()
+            pid = _fork()
         except OSError as error:
             os.close(fd)
             self.report(["unspawned", worker, f"no process could be made for it: {error.strerror}"])
@@ -122,6 +122,15 @@ class Template:
             if ended:
                 del self._pids[worker]
                 self.report(["exited", worker, status])
+
+
+def _fork() -> int:
+    """Fork; whoever looks at the system's calls may have one interrupted by a child's end that never is otherwise."""
+    while True:
+        try:
+            return os.fork()
+        except InterruptedError:
+            continue
 
 
 def _be_worker(

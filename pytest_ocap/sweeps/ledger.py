@@ -76,13 +76,13 @@ def fate_of(driver: KernelDriver, outcome: Outcome) -> Fate:
     if outcome.ok:
         return Fate.DONE
     typed = has(driver, Capability.ERROR_CODES) and (outcome.code or "") not in UNTYPED
-    return Fate.REFUSED if typed and not outcome.timed_out and not _is_kept(outcome) else Fate.UNKNOWN
+    return Fate.REFUSED if typed and not outcome.timed_out and not _may_yet_be(outcome) else Fate.UNKNOWN
 
 
-def _is_kept(outcome: Outcome) -> bool:
-    """Say whether an error's data say that what was asked for is kept, and may be done later."""
+def _may_yet_be(outcome: Outcome) -> bool:
+    """Say whether an error's data say that what was asked for is kept and may be done later, or may be done by now."""
     data = outcome.value.get("data") if isinstance(outcome.value, dict) else None
-    return isinstance(data, dict) and data.get("queued") is True
+    return isinstance(data, dict) and any(data.get(word) is True for word in ("queued", "undecided"))
 
 
 @dataclass(frozen=True)

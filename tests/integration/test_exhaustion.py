@@ -38,6 +38,7 @@ def test_a_vat_that_no_descriptor_is_left_for_starts_when_there_is_one(bench: Be
         with pytest.raises(ResourcesExhaustedError) as caught:
             bench.send(counter["rootKref"], "increment")
         assert "kept" in str(caught.value), "the message waits, and the sender learns that it does"
+        assert caught.value.data["queued"] is True, "and so does a program"
         assert bench.subcluster("s1")["state"] == "running"
     bench.run_until(lambda: bench.rows("deliveries") == 0)
     assert bench.send(counter["rootKref"], "read") == 2, "the message that waited was delivered"

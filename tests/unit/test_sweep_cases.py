@@ -124,6 +124,7 @@ def test_a_ledger_at_a_moment_knows_nothing_of_what_came_after_it() -> None:
         (Outcome(False, "disk full", 0.1, code="disk-full"), Fate.REFUSED),
         (Outcome(False, "disk full", 0.1, {"data": {"queued": False}}, code="disk-full"), Fate.REFUSED),
         (Outcome(False, "it is kept", 0.1, {"data": {"queued": True}}, code="disk-full"), Fate.UNKNOWN),
+        (Outcome(False, "who knows", 0.1, {"data": {"undecided": True}}, code="disk-full"), Fate.UNKNOWN),
         (Outcome(False, "something", 0.1, code="internal-error"), Fate.UNKNOWN),
         (Outcome(False, "connection closed", 0.1), Fate.UNKNOWN),
         (Outcome(False, "no answer", 0.1, code="disk-full", timed_out=True), Fate.UNKNOWN),
