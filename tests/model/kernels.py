@@ -23,6 +23,7 @@ from kernel.daemon.methods import call_method
 from kernel.daemon.rpc import RpcFaultError
 from kernel.errors import OcapError
 from kernel.loop import sleep
+from kernel.store.audit import audit as audit_records
 
 PATIENCE_SECONDS = 30.0
 
@@ -87,10 +88,11 @@ def send(kernel: Kernel, kref: str, method: str, *args: Any) -> Any:
 
 
 def audit(kernel: Kernel) -> list[str]:
-    """Give what is wrong with the store, by SQLite's own account; call it when what was done is durable."""
+    """Give what is wrong with the store, by SQLite's account and by the doctor's; what was done must be durable."""
     with closing(sqlite3.connect(f"file:{kernel.store}?mode=ro", uri=True)) as store:
         found = [str(row) for row in store.execute("PRAGMA integrity_check") if row != ("ok",)]
-        return found + [str(row) for row in store.execute("PRAGMA foreign_key_check")]
+        found += [str(row) for row in store.execute("PRAGMA foreign_key_check")]
+        return found + [str(finding) for finding in audit_records(store)]
 
 
 def settle(kernel: Kernel) -> None:

@@ -209,7 +209,7 @@ class KernelMachine(RuleBasedStateMachine):
         name, thing = self._reference(party, what)
         new_name = f"r{self._next()}"
         answer = self._send(party, "give", target_name, name, new_name)
-        if target.hears and target.incarnation is None:
+        if target.hears and target.is_root:
             assert answer is None
             target.owner.receive(new_name, thing)
         else:
@@ -237,20 +237,21 @@ class KernelMachine(RuleBasedStateMachine):
             self._tell_kernel("collectGarbage")
 
     @precondition(lambda self: self._with_references())
-    @rule(pick=PICK, other=PICK)
-    def give_a_facet(self, pick: int, other: int) -> None:
+    @rule(pick=PICK, other=PICK, durable=st.booleans())
+    def give_an_object(self, pick: int, other: int, durable: bool) -> None:
         givers = self._with_references()
         party = givers[pick % len(givers)]
-        facet = send(self.kernel, party.root.kref, "make_facet")
-        thing = Thing(party, facet.id, party.incarnation)
+        made = send(self.kernel, party.root.kref, "make_ledger" if durable else "make_facet")
+        thing = Thing(party, made.id, None if durable else party.incarnation)
+        note(f"{made.id} is {'durable' if durable else 'of this incarnation'}")
         party.facets.append(thing)
         party.learn(thing)
         target_name, target = self._reference(party, other)
         new_name = f"r{self._next()}"
         answer = self._send(party, "give_facet", target_name, len(party.facets) - 1, new_name)
-        if target.hears and target.owner is party:
+        if target.hears and target.owner is party and target.is_root and not durable:
             assert answer == "<TypeError>"  # what does not survive a restart cannot be kept by its own vat
-        elif target.hears and target.incarnation is None:
+        elif target.hears and target.is_root:
             assert answer is None
             target.owner.receive(new_name, thing)
         else:
@@ -277,12 +278,12 @@ class KernelMachine(RuleBasedStateMachine):
         party = waiters[pick % len(waiters)]
         target_name, target = self._reference(party, other)
         via_name, holder, relay = None, target, None
-        if relayed and target.owner.refs and target.incarnation is None:
+        if relayed and target.owner.refs and target.is_root:
             via_name, holder = self._reference(target.owner, via)
             relay = (target.owner, target.owner.incarnation)
         watch_id = self._next()
         assert self._send(party, "pipeline" if sends else "watch", target_name, via_name, key, watch_id) is None
-        if not (target.hears and holder.hears) or target.incarnation is not None or holder.incarnation is not None:
+        if not (target.hears and holder.hears) or not target.is_root or not holder.is_root:
             party.outcomes.append([watch_id, "error"])
             return
         waiting = Waiting(party, party.incarnation, watch_id, sends, relay)
@@ -326,11 +327,12 @@ class KernelMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def kill_vat(self, pick: int) -> None:
         party = self._pick(pick)
+        self.kernel.call("pingVat", party.id)
         pid = self._kill(party)
-        if pid is not None:
-            self._wait_for(lambda: self.kernel.worker(party.name) != pid)
-            self.world.end_incarnation(party)
-            settle(self.kernel)
+        assert pid is not None
+        self._wait_for(lambda: self.kernel.worker(party.name) != pid)
+        self.world.end_incarnation(party)
+        settle(self.kernel)
 
     def _kill(self, party: Party) -> int | None:
         pid = self.kernel.worker(party.name)
@@ -373,23 +375,26 @@ class KernelMachine(RuleBasedStateMachine):
         elif end == "k":
             pid = self._kill(killed)
         self._wait_for(lambda: all(one.state != "pending" for one, _uncertain in sent) or end == "c")
-        if pid is not None:
-            self._wait_for(lambda: self.kernel.worker(killed.name) != pid)
-            self.world.end_incarnation(killed)
-            self._note_quarantine(killed.cluster)
+        if end == "k":
+            self._wait_for(lambda: pid is None or self.kernel.worker(killed.name) != pid)
+            self._begin_anew(killed)
         for one, uncertain in sent:
             uncertain.required = one.state == "done"
             uncertain.forbidden = one.state == "failed" and not one.kept and uncertain.sender is None and end == "k"
         settle(self.kernel)
 
-    def _note_quarantine(self, cluster: Cluster) -> None:
-        """A vat that is killed while it starts is one that does not start: its subcluster is quarantined."""
+    def _begin_anew(self, killed: Party) -> None:
+        """Have all be as if a vat had been killed at the same moment each time, whatever the moment was.
+
+        One that was killed while it started is one that does not start: its subcluster is quarantined then.
+        """
         for entry in self.kernel.call("getStatus")["subclusters"]:
-            if entry["id"] == cluster.id and entry["state"] == "quarantined":
+            if entry["id"] == killed.cluster.id and entry["state"] == "quarantined":
                 assert entry["quarantine"]["code"] == "vat-init-failed"
-                note(f"{cluster.id} is quarantined now")
-                cluster.quarantined = True
-                self.world.end_incarnations(cluster.parties)
+                self.kernel.call("repairSubcluster", killed.cluster.id)
+        for party in [party for party in killed.cluster.parties if party.exists]:
+            self.kernel.call("restartVat", party.id)
+            self.world.end_incarnation(party)
 
     # --- the kernel's own ends ---
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PARTY = """
-    from kernel.vat import E, Exo, PromiseKit, RemoteError
+    from kernel.vat import Durable, E, Exo, PromiseKit, RemoteError
 
 
     class Facet(Exo):
@@ -11,6 +11,15 @@ PARTY = """
             self.root = root
 
         def hear(self, sender: str, number: int) -> int:
+            return self.root.hear(sender, number)
+
+
+    class Ledger(Durable):
+        def __init__(self, root: object):
+            self.root, self.heard = root, 0
+
+        def hear(self, sender: str, number: int) -> int:
+            self.heard += 1
             return self.root.hear(sender, number)
 
 
@@ -76,6 +85,10 @@ PARTY = """
 
         def make_facet(self):
             self.facets.append(Facet(self))
+            return self.facets[-1]
+
+        def make_ledger(self):
+            self.facets.append(Ledger(self))
             return self.facets[-1]
 
         async def give_facet(self, target: str, index: int, new_name: str):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(eq=False)
 class Thing:
-    """An object that references name: a party's root, or a facet, which lives as long as its party's incarnation."""
+    """An object that references name: a party's root, a durable ledger, or a facet of one incarnation of its party."""
 
     owner: Party
     kref: str
@@ -32,6 +32,11 @@ class Thing:
         if self.incarnation is not None and self.incarnation != self.owner.last_incarnation:
             refusals.add("NotFoundError")
         return refusals
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it is its owner's root; others hear, and have no other method."""
+        return self.owner.root is self
 
     @property
     def hears(self) -> bool:
@@ -183,11 +188,6 @@ class World:
                 for waiting in [waiting for waiting in hold if waiting.relay and waiting.relay[0] is party]:
                     hold.remove(waiting)
                     waiting.note("error")
-
-    def end_incarnations(self, parties: list[Party]) -> None:
-        """End the incarnations of some parties."""
-        for party in [party for party in parties if party.exists]:
-            self.end_incarnation(party)
 
     def end_all_incarnations(self) -> None:
         """The kernel was started anew: every party begins from its baggage, and nobody waits any more."""
