@@ -14,17 +14,19 @@ from kernel.engine.garbage import Collector
 from kernel.engine.incarnations import Incarnations
 from kernel.engine.launch import Launcher
 from kernel.engine.lookup import Lookup
+from kernel.engine.objects import Objects
 from kernel.engine.options import KernelOptions
 from kernel.engine.quarantine import Quarantine
 from kernel.engine.restore import Restore, RestoreReport
 from kernel.engine.router import BOOTSTRAP, Call, Router, bootstrap_refused, is_method_name
+from kernel.engine.services import Services
 from kernel.engine.termination import Termination
 from kernel.engine.vats import Vats
 from kernel.errors import LaunchError, RejectedError, UsageError
 from kernel.fetch import BundleCache
 from kernel.refs import (
-    object_kref,
     parse_kref,
+    parse_subcluster_id,
     subcluster_id,
 )
 from kernel.refs import (
@@ -47,7 +49,7 @@ _COLLECTIONS = 16
 """How many times vats are asked for their dead at most: what one lets go of may be what another's object held."""
 
 
-class Kernel:
+class Kernel(Objects):
     """One kernel over one open store; call :meth:`restore`, :meth:`open_channels` and :meth:`run`, in that order."""
 
     def __init__(
@@ -86,6 +88,7 @@ class Kernel:
         )
         self._channels = Channels(self._batch, self._router, loop, log)
         self._termination = Termination(store, self._batch, self._router, self._vats, self._channels, self._bundles)
+        self.services = Services(store, self._batch, self._router, loop, log, self)
         self._launcher = Launcher(
             store,
             self._batch,
@@ -94,6 +97,7 @@ class Kernel:
             self._vats,
             self._channels,
             self._termination,
+            self.services,
             loop,
             log,
             options,
@@ -129,6 +133,7 @@ class Kernel:
         collector.runs = self._vats.runs
         self._batch.keeps_failing = self._router.give_up_all
         self._router.work_for = self._vats.poke
+        self._router.call_service = self.services.call
         self._router.call_channel = self._channels.call
         self._router.quarantine_of_vat = self._quarantine.of_vat
         self._vats.may_run = self._quarantine.may_run
@@ -184,6 +189,27 @@ class Kernel:
     async def launch_subcluster(self, config: ClusterConfig) -> dict[str, Any]:
         """Launch a subcluster; see :meth:`kernel.engine.launch.Launcher.launch`."""
         return await self._launcher.launch(config)
+
+    async def launch_system_subcluster(self, name: str, config: ClusterConfig) -> dict[str, Any]:
+        """Launch a subcluster of the host's own, which may have services for system subclusters, unless there is it.
+
+        Args:
+            name: The host's name for it.
+            config: Its configuration; one that was launched in an earlier life of the kernel keeps its own.
+
+        Returns:
+            Its state, as the wire's ``getStatus`` has it.
+
+        Raises:
+            ConfigError, LaunchError, StoreError: As for :meth:`launch_subcluster`.
+        """
+        number = self._store.subclusters.system(name)
+        if number is None:
+            launched = await self._launcher.launch(config, system=name)
+            number = parse_subcluster_id(launched["subclusterId"])
+        record = self._store.subclusters.get(number)
+        assert record is not None
+        return describe_subcluster(self._store, record, self._quarantine.records)
 
     async def terminate_subcluster(self, name: str) -> None:
         """Remove a subcluster, running or quarantined, with all that it has.
@@ -293,82 +319,6 @@ class Kernel:
             name, message = error_of(answered) or ("", answered.body)
             raise RejectedError(message, errorName=name, body=answered.body, slots=list(answered.slots))
         return answered
-
-    def revoke(self, kref: str) -> None:
-        """Revoke an object, for good: messages to it are rejected from now on.
-
-        Raises:
-            RefError: ``kref`` is not an object's.
-            NotFoundError: There is no such object.
-            StoreError: The store failed; it is not revoked.
-        """
-        number = self._lookup.object(kref)
-        with self._batch.unit():
-            self._store.references.revoke(number)
-            self._store.outside.unpin(number, "url")
-        self._batch.commit()
-
-    def is_revoked(self, kref: str) -> bool:
-        """Say whether an object has been revoked.
-
-        Raises:
-            RefError: ``kref`` is not an object's.
-            NotFoundError: There is no such object.
-        """
-        record = self._store.references.object(self._lookup.object(kref))
-        assert record is not None
-        return record.revoked
-
-    # --- what those outside hold ---
-
-    def pin(self, kref: str) -> None:
-        """Hold an object for those outside, for as long as its vat exists.  Idempotent.
-
-        Raises:
-            RefError: ``kref`` is not an object's.
-            NotFoundError: There is no such object.
-            StoreError: The store failed; it is not held.
-        """
-        number = self._lookup.object(kref)
-        with self._batch.unit():
-            self._store.outside.pin(number, "pinned")
-        self._batch.commit()
-
-    def unpin(self, kref: str) -> None:
-        """Hold an object no longer for those outside.  Idempotent; raises as :meth:`pin`."""
-        number = self._lookup.object(kref)
-        with self._batch.unit():
-            self._store.outside.unpin(number, "pinned")
-        self._batch.commit()
-
-    def issue_ocap_url(self, kref: str) -> str:
-        """Give the URL by which this kernel, and no other, finds an object; see :mod:`kernel.engine.urls`.
-
-        Raises:
-            RefError: ``kref`` is not an object's.
-            NotFoundError: There is no such object.
-            RevokedError: It has been revoked.
-            StoreError: The store failed; there is no URL.
-        """
-        from kernel.engine.urls import issue
-
-        number = self._lookup.object(kref)
-        with self._batch.unit():
-            url = issue(self._store, number)
-        self._batch.commit()
-        return url
-
-    def redeem_ocap_url(self, url: str) -> str:
-        """Give the kref of the object that a URL stands for.
-
-        Raises:
-            OcapUrlError: It is not a URL that this kernel has issued, or its object is no more.
-            RevokedError: The object has been revoked.
-        """
-        from kernel.engine.urls import redeem
-
-        with self._store.reading():
-            return object_kref(redeem(self._store, url))
 
     # --- the store ---
 

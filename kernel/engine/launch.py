@@ -11,7 +11,7 @@ import time
 
 from kernel.capdata import CapData, encode
 from kernel.engine.router import BOOTSTRAP, Call
-from kernel.errors import ConfigError, LaunchError, OcapError, StoreError, VatInitTimeoutError
+from kernel.errors import LaunchError, OcapError, StoreError, VatInitTimeoutError
 from kernel.refs import ROOT_VREF, Kref, object_kref, parse_kref, subcluster_id
 from kernel.store.references import ChannelRecord
 from kernel.timestamps import timestamp
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kernel.engine.channels import Channels
     from kernel.engine.options import KernelOptions
     from kernel.engine.router import Router
+    from kernel.engine.services import Services
     from kernel.engine.settlement import Settlement
     from kernel.engine.termination import Termination
     from kernel.engine.vats import Vats
@@ -57,6 +58,7 @@ class Launcher:
         vats: Vats,
         channels: Channels,
         termination: Termination,
+        services: Services,
         loop: Loop,
         log: Log,
         options: KernelOptions,
@@ -68,6 +70,7 @@ class Launcher:
         self._vats = vats
         self._channels = channels
         self._termination = termination
+        self._services = services
         self._loop = loop
         self._log = log
         self._options = options
@@ -77,8 +80,8 @@ class Launcher:
         self.unfinished: set[int] = set()
         """Subclusters whose roll-back the store refused; removed with the next launch, or at the next start."""
 
-    async def launch(self, config: ClusterConfig) -> dict[str, Any]:
-        """Launch a subcluster.
+    async def launch(self, config: ClusterConfig, system: str | None = None) -> dict[str, Any]:
+        """Launch a subcluster; ``system`` names a system subcluster.
 
         Returns:
             ``subclusterId``, ``rootKref`` and ``bootstrapResult`` (CapData, or None when the root has no
@@ -91,11 +94,7 @@ class Launcher:
         """
         for name in config.services:
             if name not in config.io:
-                raise ConfigError(
-                    f"services: there is no kernel service named {name!r}",
-                    key="services",
-                    remedy="Name an IO channel of the same configuration, or leave it out.",
-                )
+                self._services.check(name, system=system is not None)
         self._remove_unfinished()
         fetched = await self._fetch_all(config)
         self._provisional -= 1
@@ -105,7 +104,7 @@ class Launcher:
         except OcapError as error:
             raise _launch_error(error, None) from error
         try:
-            placed = self._place(config, fetched)
+            placed = self._place(config, fetched, system)
             self._batch.commit()  # the id is this launch's own from here on, whatever becomes of later work
         except BaseException:
             self._channels.close_all(provisional)
@@ -142,11 +141,11 @@ class Launcher:
                 raise _launch_error(error, name) from error
         return fetched
 
-    def _place(self, config: ClusterConfig, fetched: dict[str, Fetched]) -> Placed:
+    def _place(self, config: ClusterConfig, fetched: dict[str, Fetched], system: str | None) -> Placed:
         """Store the subcluster, its vats with their roots, and its channels."""
         text = json.dumps(config.to_json(), separators=(",", ":"))
         with self._batch.unit():
-            subcluster = self._store.subclusters.insert(text, timestamp(time.time()))
+            subcluster = self._store.subclusters.insert(text, timestamp(time.time()), system)
             placed = Placed(subcluster, {}, {}, {})
             for name, vat in config.vats.items():
                 number = self._store.vats.insert(subcluster, name)
@@ -162,6 +161,9 @@ class Launcher:
                 service = self._store.references.insert_object(None)
                 self._store.references.insert_channel(ChannelRecord(service, subcluster, name))
                 placed.services[name] = service
+            for name in config.services:
+                if name not in config.io:
+                    placed.services[name] = self._services.object_of(name)
         self._bundles.forget(subcluster)
         return placed
 

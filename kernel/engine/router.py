@@ -86,6 +86,7 @@ class Router:
         self._waiters: dict[int, Future[Settlement]] = {}
         self.work_for: Callable[[int], object] = lambda _vat_id: None
         self.call_channel: Callable[[ChannelRecord, str, CapData, int | None], object] = lambda *_call: None
+        self.call_service: Callable[[str, str, str, tuple[Kref, ...], int | None], object] = lambda *_call: None
         self.quarantine_of_vat: Callable[[int], QuarantineRecord | None] = lambda _vat_id: None
 
     # --- messages ---
@@ -114,7 +115,7 @@ class Router:
 
             return abandoned(number)
         if record.owner is None:
-            if self._store.references.channel(number) is not None:
+            if self._store.references.channel(number) is not None or self._store.references.service_name(number):
                 return None
             return VatTerminatedError(
                 f"the vat that owned the object {kref} has been terminated", kref=kref, remedy="Launch it anew."
@@ -144,8 +145,12 @@ class Router:
             self.work_for(record.owner)
             return record.owner, place
         channel = self._store.references.channel(place.number)
-        assert channel is not None
-        # The kernel's own objects take data only: what the slots stand for is of no use to them.
+        if channel is None:
+            service = self._store.references.service_name(place.number)
+            assert service is not None
+            self.call_service(service, call.method, call.body, call.slots, call.result)
+            return None
+        # IO channels take data only: what the slots stand for is of no use to them.
         self.call_channel(channel, call.method, CapData(call.body, ("",) * len(call.slots)), call.result)
         return None
 

@@ -90,9 +90,11 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "owner-damaged",
-        "{ref} is an IO channel and belongs to vat v{vat}",
+        "{ref} is an IO channel or a kernel service, and belongs to vat v{vat}",
         _RESTORE,
-        "SELECT o.owner, o.id, NULL, NULL FROM objects o JOIN channels ON object_id = o.id WHERE o.owner IS NOT NULL",
+        "SELECT o.owner, o.id, NULL, NULL FROM objects o JOIN"
+        " (SELECT object_id FROM channels UNION ALL SELECT object_id FROM services) ON object_id = o.id"
+        " WHERE o.owner IS NOT NULL",
     ),
     Check(
         "clist-damaged",

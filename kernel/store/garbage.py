@@ -125,6 +125,7 @@ OR EXISTS (SELECT 1 FROM durable_slots WHERE object = o.id)
 OR EXISTS (SELECT 1 FROM leases WHERE object = o.id)
 OR EXISTS (SELECT 1 FROM pins WHERE object = o.id)
 OR EXISTS (SELECT 1 FROM channels WHERE object_id = o.id)
+OR EXISTS (SELECT 1 FROM services WHERE object_id = o.id)
 )"""
 """Whether something holds the object ``o``."""
 

@@ -1,4 +1,4 @@
-"""Records of objects, of the kernel's own IO channels among them, and of the c-lists that name them in vats."""
+"""Records of objects, of the kernel's own IO channels and services among them, and of the c-lists that name them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ChannelRecord(Record):
 
 
 class References:
-    """The tables ``objects``, ``channels`` and ``clist``."""
+    """The tables ``objects``, ``channels``, ``services`` and ``clist``."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -91,6 +91,20 @@ class References:
             "DELETE FROM channels WHERE subcluster_id = ? RETURNING object_id", (subcluster_id,)
         )
         return [row[0] for row in rows.fetchall()]
+
+    def insert_service(self, object_id: int, name: str) -> None:
+        """Store the object of a kernel service."""
+        self._connection.execute("INSERT INTO services (object_id, name) VALUES (?, ?)", (object_id, name))
+
+    def service(self, name: str) -> int | None:
+        """Give the number of a kernel service's object."""
+        row = self._connection.execute("SELECT object_id FROM services WHERE name = ?", (name,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def service_name(self, object_id: int) -> str | None:
+        """Give the name of the kernel service behind an object."""
+        row = self._connection.execute("SELECT name FROM services WHERE object_id = ?", (object_id,)).fetchone()
+        return None if row is None else str(row[0])
 
     def vref_of(self, vat_id: int, ref: Kref) -> str | None:
         """Give the name by which a vat knows a reference."""
@@ -177,6 +191,7 @@ _ENTRY_OF = {
 _DELETE_UNREFERENCED = """
 DELETE FROM objects WHERE id = :id AND owner IS NULL
 AND NOT EXISTS (SELECT 1 FROM channels WHERE object_id = :id)
+AND NOT EXISTS (SELECT 1 FROM services WHERE object_id = :id)
 AND NOT EXISTS (SELECT 1 FROM clist WHERE object = :id)
 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE object = :id)
 AND NOT EXISTS (SELECT 1 FROM delivery_slots WHERE object = :id)

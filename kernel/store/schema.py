@@ -200,6 +200,14 @@ CREATE TABLE leases (
     object INTEGER NOT NULL UNIQUE REFERENCES objects (id)
 ) STRICT;
 
+CREATE TABLE services (
+    object_id INTEGER PRIMARY KEY REFERENCES objects (id),
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+
+ALTER TABLE subclusters ADD COLUMN system TEXT;
+CREATE UNIQUE INDEX subclusters_by_system ON subclusters (system) WHERE system IS NOT NULL;
+
 CREATE TABLE secrets (
     name TEXT PRIMARY KEY,
     value BLOB NOT NULL

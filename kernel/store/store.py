@@ -200,6 +200,7 @@ class Store:
             "durables",
             "clist",
             "channels",
+            "services",
             "promise_slots",
             "promises",
             "subclusters",

@@ -39,10 +39,11 @@ class Subclusters:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def insert(self, config: str, launched_at: str) -> int:
-        """Store a subcluster that is being launched; gives its id."""
+    def insert(self, config: str, launched_at: str, system: str | None = None) -> int:
+        """Store a subcluster that is being launched; gives its id.  ``system`` names a system subcluster."""
         cursor = self._connection.execute(
-            "INSERT INTO subclusters (state, config, launched_at) VALUES ('launching', ?, ?)", (config, launched_at)
+            "INSERT INTO subclusters (state, config, launched_at, system) VALUES ('launching', ?, ?, ?)",
+            (config, launched_at, system),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -61,6 +62,11 @@ class Subclusters:
             "SELECT id, state, config FROM subclusters WHERE id = ?", (subcluster_id,)
         ).fetchone()
         return None if row is None else SubclusterRecord(*row)
+
+    def system(self, name: str) -> int | None:
+        """Give the id of the system subcluster of a name."""
+        row = self._connection.execute("SELECT id FROM subclusters WHERE system = ?", (name,)).fetchone()
+        return None if row is None else int(row[0])
 
     def all(self) -> list[SubclusterRecord]:
         """Give every subcluster, oldest first."""

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 VERSION = 1
 """The version of the schema that this edition's stores have."""
 
-_COLUMNS = (("clist", "reachable"), ("objects", "abandoned"))
-_TABLES = ("suspects", "leases", "pins", "secrets", "durable_slots", "durables")
+_COLUMNS = (("clist", "reachable"), ("objects", "abandoned"), ("subclusters", "system"))
+_TABLES = ("services", "suspects", "leases", "pins", "secrets", "durable_slots", "durables")
 
 
 def take_back(store: Path) -> None:
@@ -33,6 +33,7 @@ def take_back(store: Path) -> None:
         connection.execute("BEGIN EXCLUSIVE")
         for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
             connection.execute(f'DROP TRIGGER "{name}"')
+        connection.execute("DROP INDEX subclusters_by_system")
         for table in _TABLES:
             connection.execute(f"DROP TABLE {table}")
         for table, column in _COLUMNS:

@@ -136,7 +136,7 @@ DAMAGES = {
     ),
     "a channel that a vat owns": (
         "INSERT INTO channels VALUES (1, 1, 'console')",
-        "ko1 is an IO channel and belongs to vat v1",
+        "ko1 is an IO channel or a kernel service, and belongs to vat v1",
     ),
     "a body that has lost a reference": (
         "UPDATE durable_slots SET position = 1 WHERE position = 0",

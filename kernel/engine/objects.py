@@ -1,0 +1,93 @@
+"""What those outside the kernel can do with single objects: revoke, pin, and keep them as URLs."""
+
+from __future__ import annotations
+
+from kernel.refs import object_kref
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kernel.engine.batch import Batch
+    from kernel.engine.lookup import Lookup
+    from kernel.store import Store
+
+
+class Objects:
+    """This part of :class:`kernel.engine.kernel.Kernel`."""
+
+    _store: Store
+    _batch: Batch
+    _lookup: Lookup
+
+    def revoke(self, kref: str) -> None:
+        """Revoke an object, for good: messages to it are rejected from now on.
+
+        Raises:
+            RefError: ``kref`` is not an object's.
+            NotFoundError: There is no such object.
+            StoreError: The store failed; it is not revoked.
+        """
+        number = self._lookup.object(kref)
+        with self._batch.unit():
+            self._store.references.revoke(number)
+            self._store.outside.unpin(number, "url")
+        self._batch.commit()
+
+    def is_revoked(self, kref: str) -> bool:
+        """Say whether an object has been revoked.
+
+        Raises:
+            RefError: ``kref`` is not an object's.
+            NotFoundError: There is no such object.
+        """
+        record = self._store.references.object(self._lookup.object(kref))
+        assert record is not None
+        return record.revoked
+
+    def pin(self, kref: str) -> None:
+        """Hold an object for those outside, for as long as its vat exists.  Idempotent.
+
+        Raises:
+            RefError: ``kref`` is not an object's.
+            NotFoundError: There is no such object.
+            StoreError: The store failed; it is not held.
+        """
+        number = self._lookup.object(kref)
+        with self._batch.unit():
+            self._store.outside.pin(number, "pinned")
+        self._batch.commit()
+
+    def unpin(self, kref: str) -> None:
+        """Hold an object no longer for those outside.  Idempotent; raises as :meth:`pin`."""
+        number = self._lookup.object(kref)
+        with self._batch.unit():
+            self._store.outside.unpin(number, "pinned")
+        self._batch.commit()
+
+    def issue_ocap_url(self, kref: str) -> str:
+        """Give the URL by which this kernel, and no other, finds an object; see :mod:`kernel.engine.urls`.
+
+        Raises:
+            RefError: ``kref`` is not an object's.
+            NotFoundError: There is no such object.
+            RevokedError: It has been revoked.
+            StoreError: The store failed; there is no URL.
+        """
+        from kernel.engine.urls import issue
+
+        number = self._lookup.object(kref)
+        with self._batch.unit():
+            url = issue(self._store, number)
+        self._batch.commit()
+        return url
+
+    def redeem_ocap_url(self, url: str) -> str:
+        """Give the kref of the object that a URL stands for.
+
+        Raises:
+            OcapUrlError: It is not a URL that this kernel has issued, or its object is no more.
+            RevokedError: The object has been revoked.
+        """
+        from kernel.engine.urls import redeem
+
+        with self._store.reading():
+            return object_kref(redeem(self._store, url))
