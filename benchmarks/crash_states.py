@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from pytest_ocap.sweeps.calls import Call, Kind, Recording
 from pytest_ocap.sweeps.crash import Bound, CrashStates, Image, Model
@@ -31,9 +32,9 @@ class _Workload:
         self.syncs = syncs
         self.log_size = 0
 
-    def add(self, kind: Kind, path: str, **fields: object) -> None:
+    def add(self, kind: Kind, path: str, **fields: Any) -> None:
         number = len(self.calls)
-        values = {"offset": None, "data": None, "created": False, **fields}
+        values: dict[str, Any] = {"offset": None, "data": None, "created": False, **fields}
         data = values["data"]
         result = len(data) if isinstance(data, bytes) else 0
         self.calls.append(
@@ -48,7 +49,7 @@ class _Workload:
                 began=float(number),
                 ended=number + 0.5,
                 result=result,
-                **values,  # type: ignore[arg-type]
+                **values,
             )
         )
 

@@ -104,7 +104,7 @@ def test_errors_are_the_wires_own(short_tmp: Path) -> None:
             with pytest.raises(QueryError):
                 await kernel.execute_db_query("DELETE FROM vats")
             with pytest.raises(RpcError, match="'id' of terminateVat has to be a string"):
-                await kernel.terminate_vat(7)  # type: ignore[arg-type]
+                await kernel.terminate_vat(7)  # type: ignore[arg-type]  # what is tried
             with pytest.raises(RpcError, match="no method 'nonsense'"):
                 await kernel.call("nonsense")
 

@@ -83,8 +83,7 @@ def start(short_tmp: Path) -> Iterator[Callable[..., Host]]:
     for process in processes:
         process.kill()
         process.communicate()
-    for host in hosts:
-        eventually(lambda host=host: is_gone(host.worker) and is_gone(host.template))  # type: ignore[misc]
+    eventually(lambda: all(is_gone(host.worker) and is_gone(host.template) for host in hosts))
 
 
 def is_gone(process: psutil.Process) -> bool:

@@ -152,7 +152,7 @@ def test_what_is_no_error_has_no_name_and_message(body: str) -> None:
         ({"peers": [1, {"b": {2}}]}, 'value["peers"][1]["b"] is of type set, which cannot be passed'),
         ({"a": {1: 2}}, r'value["a"] has the key 1 of type int'),
         (Tagged("t", lambda: 1), 'value["payload"] is of type function'),
-        (Tagged(3, 1), "has a tag of type int"),  # type: ignore[arg-type]
+        (Tagged(3, 1), "has a tag of type int"),  # type: ignore[arg-type]  # what is tried
     ],
 )
 def test_what_cannot_be_passed_is_named_by_its_place(value: object, message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from little_driver import LittleDriver
@@ -16,6 +17,7 @@ from pytest_ocap.sweeps import oracles
 from pytest_ocap.sweeps.cases import KINDS, Case, most_telling_first, shard_of
 from pytest_ocap.sweeps.failures import grouped, skeleton
 from pytest_ocap.sweeps.ledger import Fate, Ledger, Operation, fate_of
+from pytest_ocap.sweeps.options import Wishes
 from pytest_ocap.sweeps.promises import ORACLES, Normal, Strike, promised
 from pytest_ocap.sweeps.results import Results
 from pytest_ocap.sweeps.running import Allowance, Shard, named
@@ -40,9 +42,9 @@ def ledger(*operations: Operation) -> Ledger:
     return Ledger(PersistedStore(Path("h"), (ONE,), {"s1": 5}), operations=list(operations))
 
 
-def trial(result: Result = Result.PASSED, detail: str = "", **changes: object) -> Trial:
+def trial(result: Result = Result.PASSED, detail: str = "", **changes: Any) -> Trial:
     broken = (("recovers", detail),) if detail else ()
-    return replace(Trial(case(), result, 1.0, broken=broken), **changes)  # type: ignore[arg-type]
+    return replace(Trial(case(), result, 1.0, broken=broken), **changes)
 
 
 def test_every_point_belongs_to_exactly_one_shard_whatever_else_there_is() -> None:
@@ -285,26 +287,26 @@ def shard(*trials: Trial, left: int = 0) -> Shard:
     return Shard("start", 0, "phases", "phases", ("kill",), (), 3, 3, trials, 0, left, 0.5, 2.0)
 
 
-def test_a_sweep_in_which_no_fault_struck_is_red_and_one_without_recovery_says_so(wishes: object) -> None:
+def test_a_sweep_in_which_no_fault_struck_is_red_and_one_without_recovery_says_so(wishes: Wishes) -> None:
     from pytest_ocap.report.sweeps import lines
 
-    (nothing,) = as_data([shard(trial(Result.NOT_REACHED))], wishes)  # type: ignore[arg-type]
+    (nothing,) = as_data([shard(trial(Result.NOT_REACHED))], wishes)
     assert (nothing["verdict"], nothing["red"]) == ("not-measured", True)
     assert any("nothing was measured" in line for line in lines(nothing))
-    (green,) = as_data([shard(trial(), left=2)], wishes)  # type: ignore[arg-type]
+    (green,) = as_data([shard(trial(), left=2)], wishes)
     assert (green["verdict"], green["red"], green["left"]) == ("passed", False, 2)
     assert any("recovery was never entered" in line for line in lines(green))
     assert "2 of 3 cases were left" in green["bound"]
     assert "hang: no point at which" in green["bound"]
-    (entered,) = as_data([shard(trial(entered=("pid",)))], wishes)  # type: ignore[arg-type]
+    (entered,) = as_data([shard(trial(entered=("pid",)))], wishes)
     assert not any("never entered" in line for line in lines(entered))
 
 
-def test_an_audit_that_could_not_be_made_is_counted_and_held_against_nobody(wishes: object) -> None:
+def test_an_audit_that_could_not_be_made_is_counted_and_held_against_nobody(wishes: Wishes) -> None:
     from pytest_ocap.report.sweeps import lines
 
     trials = (trial(audit="sound"), trial(audit="not-made", case=case(2)), trial(case=case(3)))
-    (data,) = as_data([shard(*trials)], wishes)  # type: ignore[arg-type]
+    (data,) = as_data([shard(*trials)], wishes)
     assert (data["verdict"], data["audits"]) == ("passed", {"not-made": 1, "sound": 1})
     assert "  the daemon's own check of its home: 1 not-made, 1 sound" in lines(data)
 
@@ -315,7 +317,5 @@ def test_a_shard_survives_its_journey_as_data() -> None:
 
 
 @pytest.fixture
-def wishes() -> object:
-    from pytest_ocap.sweeps.options import Wishes
-
+def wishes() -> Wishes:
     return Wishes(("kill", "hang"), ("start",), None, None, None, 1, False, "failures", None)

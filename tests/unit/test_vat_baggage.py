@@ -101,7 +101,7 @@ def test_what_would_not_survive_is_refused_in_words() -> None:
     with pytest.raises(TypeError, match=r"baggage\['x'\] is of type object, which cannot be passed"):
         vat.baggage["x"] = object()
     with pytest.raises(TypeError, match="keys of the baggage are str, not int"):
-        vat.baggage[1] = 1  # type: ignore[index]
+        vat.baggage[1] = 1  # type: ignore[index]  # what is tried
     with pytest.raises(TypeError, match="has a lone surrogate"):
         vat.baggage["\ud800"] = 1
     assert "x" not in vat.baggage

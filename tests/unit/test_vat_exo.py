@@ -112,7 +112,7 @@ def test_the_interface_is_named_by_the_class_unless_it_says_otherwise() -> None:
         interface = "Issuer"
 
     class Odd(Exo):
-        def interface(self) -> None:  # type: ignore[override]
+        def interface(self) -> None:  # type: ignore[override]  # as an author may by mistake
             """Shadow the attribute."""
 
     assert interface_of(Root()) == "Alleged: Root"
