@@ -48,6 +48,8 @@ class Crank:
         self._delivery = delivery
         self._names = names
         self._steps = 0
+        self.exit: str | None = None
+        """Why the vat ends itself with this crank; None when it does not."""
 
     def apply(self, frame: list[Any]) -> Counters:
         """Apply a ``done`` frame.
@@ -74,6 +76,10 @@ class Crank:
         for syscall in syscalls:
             self._perform(syscall)
         self._router.collect()
+        reason = body.get("exit")
+        if reason is not None and not is_text(reason):
+            raise VatProtocolError("the vat ended itself for a reason that is not text", remedy="Its code is broken.")
+        self.exit = reason
         return Counters(next_export, next_promise)
 
     def _begin(self) -> None:

@@ -136,6 +136,7 @@ class Kernel(Objects):
         self._router.call_service = self.services.call
         self._router.call_channel = self._channels.call
         self._router.quarantine_of_vat = self._quarantine.of_vat
+        self._vats.left = self._termination.vat_left
         self._vats.may_run = self._quarantine.may_run
         self._vats.start_failed = self._quarantine.on_start_failed
 

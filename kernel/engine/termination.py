@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernel.engine.settlement import rejection
-from kernel.errors import VatTerminatedError
+from kernel.errors import VatProtocolError, VatTerminatedError
 from kernel.records import Record
 from kernel.refs import subcluster_id
 from kernel.refs import vat_id as vat_name
@@ -62,17 +62,37 @@ class Termination:
         Raises:
             StoreError: The store failed; nothing was removed, and its vats start again when needed.
         """
-        removed = Removed()
         with self._batch.unit():
-            for vat in self._store.vats.of_subcluster(subcluster):
-                removed = removed.plus(self._remove_vat(vat, why))
-            objects = self._store.references.delete_channels(subcluster)
-            self._store.subclusters.delete(subcluster)
-            released = self._store.references.delete_unreferenced(objects)
-            removed = removed._replace(objects_released=removed.objects_released + released)
-            self._batch.after_commit(self._forget, subcluster)
+            removed = self._remove_subcluster(subcluster, why)
         self._batch.commit()
         return removed
+
+    def _remove_subcluster(self, subcluster: int, why: str) -> Removed:
+        removed = Removed()
+        for vat in self._store.vats.of_subcluster(subcluster):
+            removed = removed.plus(self._remove_vat(vat, why))
+        objects = self._store.references.delete_channels(subcluster)
+        self._store.subclusters.delete(subcluster)
+        released = self._store.references.delete_unreferenced(objects)
+        self._batch.after_commit(self._forget, subcluster)
+        return removed._replace(objects_released=removed.objects_released + released)
+
+    def vat_left(self, vat_id: int, reason: str) -> None:
+        """Remove a vat that ends itself, and its subcluster when it was the last, in the unit of its last crank.
+
+        Raises:
+            VatProtocolError: Its subcluster is still being launched.
+        """
+        vat = self._store.vats.get(vat_id)
+        assert vat is not None
+        subcluster = self._store.subclusters.get(vat.subcluster_id)
+        if subcluster is None or subcluster.state != "running":
+            raise VatProtocolError("the vat ended itself while its subcluster was being launched")
+        why = f"ended itself: {reason}" if reason else "ended itself"
+        if len(self._store.vats.of_subcluster(vat.subcluster_id)) == 1:
+            self._remove_subcluster(vat.subcluster_id, why)
+        else:
+            self._remove_vat(vat, why)
 
     def remove_vat(self, vat: VatRecord) -> Removed:
         """Remove one vat.

@@ -7,6 +7,7 @@ from kernel.errors import (
     VatDiedError,
     VatInitError,
     VatInitTimeoutError,
+    VatProtocolError,
     VatTimeoutError,
     describe,
 )
@@ -62,12 +63,21 @@ def died_starting(vat: int, name: str, exit_: WorkerExit) -> VatInitError | Reso
 
 def unforeseen(vat: int, name: str, error: Exception) -> VatInitError:
     """The kernel itself failed while it was starting the vat."""
-    return VatInitError(
+    failure = VatInitError(
         f"vat {vat_name(vat)} ({name}) could not be started: {describe(error)}",
         vat=name,
         vatId=vat_name(vat),
         remedy="See the daemon's log.",
     )
+    failure.__cause__ = error
+    return failure
+
+
+def not_carried_out(error: Exception) -> VatProtocolError:
+    """What the vat did in a delivery made the kernel itself fail."""
+    failure = VatProtocolError(f"what the vat did cannot be carried out: {describe(error)}")
+    failure.__cause__ = error
+    return failure
 
 
 def postponed(vat: int, error: ResourcesExhaustedError) -> ResourcesExhaustedError:

@@ -12,6 +12,7 @@ from kernel.engine import vat_failures as failures
 from kernel.engine.crank import Counters, Crank
 from kernel.engine.delivery import delivery_frame
 from kernel.engine.garbage import DELIVERY
+from kernel.engine.pings import ask_for_pong, ask_for_the_dead
 from kernel.engine.settlement import rejection
 from kernel.engine.starts import Starts
 from kernel.engine.translation import Translation
@@ -23,7 +24,6 @@ from kernel.errors import (
     StoreError,
     VatError,
     VatProtocolError,
-    describe,
 )
 from kernel.refs import vat_id as vat_name
 
@@ -81,6 +81,7 @@ class Vats:
         self._running = False
         self._retry: TimerHandle | None = None
         self.may_run: Callable[[int], bool] = lambda _vat_id: True
+        self.left: Callable[[int, str], object] = lambda _vat_id, _reason: None
         self.start_failed: Callable[[int, OcapError], object] = lambda _vat_id, _error: None
 
     def run(self) -> None:
@@ -117,8 +118,6 @@ class Vats:
 
     async def reap(self) -> None:
         """Have every running vat find out what it can no longer reach, and tell it what it can let go of."""
-        from kernel.engine.pings import ask_for_the_dead
-
         await ask_for_the_dead(list(self._processes.values()), self._loop, self.poke)
 
     def process_ids(self) -> dict[int, int | None]:
@@ -181,9 +180,7 @@ class Vats:
         except OcapError as error:
             self._fail_start(process, error)
         except Exception as error:  # noqa: BLE001 - a fault that nobody foresaw is the affair of this vat
-            unforeseen = failures.unforeseen(process.vat_id, process.name, error)
-            unforeseen.__cause__ = error
-            self._fail_start(process, unforeseen)
+            self._fail_start(process, failures.unforeseen(process.vat_id, process.name, error))
 
     def _fail_start(self, process: VatProcess, error: OcapError) -> None:
         if process.ended:
@@ -368,15 +365,15 @@ class Vats:
                 self._collector.carry_out(process.vat_id, process.actions)
                 counters: Counters = crank.apply(frame)
                 self._store.vats.advance(process.vat_id, *counters, names.next_import)
+                if crank.exit is not None:
+                    self.left(process.vat_id, crank.exit)
         except VatProtocolError as error:
             self._breach(process, error)
             return
         except StoreError:
             return  # undone and reported by the batch, which has forgotten this worker
         except Exception as error:  # noqa: BLE001 - whatever a worker can bring about here is the affair of its vat
-            unforeseen = VatProtocolError(f"what the vat did cannot be carried out: {describe(error)}")
-            unforeseen.__cause__ = error
-            self._breach(process, unforeseen)
+            self._breach(process, failures.not_carried_out(error))
             return
         process.end_delivery(names.next_import)
         self._delivering.discard(process.vat_id)
@@ -399,6 +396,4 @@ class Vats:
 
     async def ping(self, vat_id: int) -> str:
         """Ask a vat's worker for a sign of life, starting it if need be; gives ``"pong"``."""
-        from kernel.engine.pings import ask_for_pong
-
         return await ask_for_pong(await self.start(vat_id), self._loop, self._options.delivery_timeout)

@@ -78,6 +78,7 @@ class Liveslots:
         self._next_export = max(1, next_export)
         self._next_promise = max(1, next_promise)
         self._crank_bytes = crank_bytes
+        self._leaving: str | None = None
         self._sent_bytes = 0
         self._syscalls: list[list[Any]] = []
         self._turns = Turns(partial(Promise, self, None, decided_here=True), self.resolve, self.reject, log)
@@ -167,7 +168,8 @@ class Liveslots:
         syscalls += self._given_up()
         self._syscalls = []
         self._sent_bytes = 0
-        return {"syscalls": syscalls, "nextExport": self._next_export, "nextPromise": self._next_promise}
+        done = {"syscalls": syscalls, "nextExport": self._next_export, "nextPromise": self._next_promise}
+        return done if self._leaving is None else {**done, "exit": self._leaving}
 
     def _given_up(self) -> list[list[Any]]:
         dropped, retired = self._imports.take_dropped(), self._exports.take_retired()
@@ -218,6 +220,10 @@ class Liveslots:
     def soon(self, call: Callable[[], None]) -> None:
         """Make a call later in this crank."""
         self._turns.soon(call)
+
+    def leave(self, reason: str) -> None:
+        """Have the kernel end this vat for good after this crank."""
+        self._leaving = reason
 
     def adopt(self, made: Durable) -> Record:
         """Give a new durable object its name and its state."""

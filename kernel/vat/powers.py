@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _ENTRY_BYTES = 64  # what an entry counts besides its text
+_REASON_CHARACTERS = 1000
 _LINE_CHARACTERS = 8192  # a longer line is written in parts
 
 
@@ -117,24 +118,30 @@ class Clock:
 
 
 class VatPowers:
-    """The first argument of ``build_root_object``: ``logger``, and each power named in the vat's ``globals``."""
+    """The first argument of ``build_root_object``: ``logger``, ``exit``, and each power that ``globals`` name."""
 
     logger: Logger
     clock: Clock
     random: random.Random
 
-    def __init__(self, output: Output, names: Sequence[str]) -> None:
-        """Make a vat's powers.
+    def __init__(self, output: Output, names: Sequence[str], leave: Callable[[str], None] | None = None) -> None:
+        """Make a vat's powers; ``leave`` takes the reason of a vat that ends itself.
 
         Raises:
             ValueError: A name is unknown; the message has the known ones.
         """
         self.logger = Logger(output)
+        self._leave = leave
         for name in names:
             if name not in _MAKERS:
                 raise ValueError(f"there is no power named {name!r} to grant (there are: {', '.join(sorted(_MAKERS))})")
             if name != "logger":
                 setattr(self, name, _MAKERS[name]())
+
+    def exit(self, reason: object = "") -> None:
+        """End this vat for good once the delivery under way is complete; who waits for it is told the reason."""
+        if self._leave is not None:
+            self._leave(with_utf8_form(str(reason))[:_REASON_CHARACTERS])
 
     def __getattr__(self, name: str) -> Any:
         if name in _MAKERS:

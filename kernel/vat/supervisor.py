@@ -122,7 +122,7 @@ class Supervisor:
         parameters = fields.get("parameters")
         enter_vat(liveslots)
         try:
-            root = _build_root(entry, modules, VatPowers(self._output, names), parameters, liveslots)
+            root = _build_root(entry, modules, VatPowers(self._output, names, liveslots.leave), parameters, liveslots)
             liveslots.durables.check_kinds()
         except BaseException as error:  # noqa: BLE001  (whatever the vat's code raises, SystemExit too, is its failure)
             self._finish_output()
