@@ -66,7 +66,7 @@ class AdoptedClient:
         self._is_client = not daemon
         self._home = os.fspath(home)
         self._out = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
-        self._err = tempfile.TemporaryFile()  # noqa: SIM115 (closed by whoever has waited for the client)
+        self._err = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
         self._control, theirs = socket.socketpair()
         self._pending = b""
         environment = {name: value for name, value in env.items() if name != TOKEN}
