@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import threading
 import time
@@ -17,10 +19,11 @@ from bench import Bench
 
 from kernel.api import Client
 from kernel.capdata import decode
+from kernel.daemon.client import outcome
 from kernel.daemon.ensure import ensure_daemon, stop_daemon
 from kernel.daemon.home import Home
 from kernel.daemon.methods import call_method
-from kernel.daemon.rpc import RpcFaultError
+from kernel.daemon.rpc import RpcFaultError, request_line
 from kernel.errors import OcapError
 from kernel.loop import sleep
 from kernel.store.audit import audit as audit_records
@@ -186,6 +189,44 @@ class InProcess:
         shutil.rmtree(self._folder)
 
 
+class _Line:
+    """A connection on which messages are sent without waiting for the answers, which a thread reads."""
+
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        self._sent: list[Sent] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def send(self, params: list[Any]) -> Sent:
+        """Send a message."""
+        self._sent.append(Sent())
+        self._socket.sendall(request_line(len(self._sent) - 1, "queueMessage", params))
+        return self._sent[-1]
+
+    def _read(self) -> None:
+        with self._socket.makefile("rb") as lines:
+            try:
+                for line in lines:
+                    self._take(json.loads(line))
+            except (OSError, ValueError):
+                return  # the daemon died in the middle of it
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        try:
+            outcome(answer)
+        except OcapError as error:
+            self._sent[answer["id"]].settle(error)
+        else:
+            self._sent[answer["id"]].settle(None)
+
+    def close(self) -> None:
+        """Part; called when the daemon has gone."""
+        self._reader.join()
+        self._socket.close()
+
+
 class Daemon:
     """A daemon, killed by SIGKILL when it is to crash."""
 
@@ -194,7 +235,7 @@ class Daemon:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._home = Home(folder / "h")
-        self._threads: list[threading.Thread] = []
+        self._line: _Line | None = None
         self._client = Client(self._home.socket, timeout=PATIENCE_SECONDS)
         self.start()
 
@@ -208,21 +249,10 @@ class Daemon:
         return self._client.call(method, list(params))
 
     def begin(self, kref: str, method: str, *args: Any) -> Sent:
-        """Send a message on a thread of its own."""
-        sent = Sent()
-
-        def work() -> None:
-            try:
-                self.call("queueMessage", kref, method, list(args))
-            except OcapError as error:
-                sent.settle(error)
-            else:
-                sent.settle(None)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        self._threads.append(thread)
-        return sent
+        """Send a message; those of one burst go over one connection, which keeps their order."""
+        if self._line is None:
+            self._line = _Line(self._home.socket)
+        return self._line.send([kref, method, list(args)])
 
     def go_on(self, rounds: int) -> None:
         """Let time pass."""
@@ -244,9 +274,12 @@ class Daemon:
             os.kill(self._pid, signal.SIGKILL)
         else:
             stop_daemon(self._home)
-        for thread in self._threads:
-            thread.join()
-        self._threads.clear()
+        self._close_connections()
+
+    def _close_connections(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
         self._client.close()
 
     def start(self) -> None:
@@ -256,5 +289,5 @@ class Daemon:
     def remove(self) -> None:
         """End it, and remove what it has."""
         stop_daemon(self._home, force=True)
-        self._client.close()
+        self._close_connections()
         shutil.rmtree(self._folder)

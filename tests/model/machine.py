@@ -388,13 +388,15 @@ class KernelMachine(RuleBasedStateMachine):
 
         One that was killed while it started is one that does not start: its subcluster is quarantined then.
         """
+        ended = [killed]
         for entry in self.kernel.call("getStatus")["subclusters"]:
             if entry["id"] == killed.cluster.id and entry["state"] == "quarantined":
                 assert entry["quarantine"]["code"] == "vat-init-failed"
                 self.kernel.call("repairSubcluster", killed.cluster.id)
-        for party in [party for party in killed.cluster.parties if party.exists]:
+                ended = [party for party in killed.cluster.parties if party.exists]
+        for party in ended:
             self.kernel.call("restartVat", party.id)
-            self.world.end_incarnation(party)
+        self.world.end_together(ended)
 
     # --- the kernel's own ends ---
 

@@ -189,6 +189,14 @@ class World:
                     hold.remove(waiting)
                     waiting.note("error")
 
+    def end_together(self, parties: list[Party]) -> None:
+        """End incarnations at one time: whoever is among them learns nothing of the others' promises."""
+        if len(parties) > 1:
+            for party in parties:
+                party.incarnation += 1
+        for party in parties:
+            self.end_incarnation(party)
+
     def end_all_incarnations(self) -> None:
         """The kernel was started anew: every party begins from its baggage, and nobody waits any more."""
         parties = self.parties()
