@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import select
 import socket
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -120,7 +121,7 @@ class AsyncClient(AsyncCalls):
     async def _connected(self) -> _Connection:
         loop = asyncio.get_running_loop()
         async with self._connecting:
-            if self._connection is None or not self._connection.is_open:
+            if self._connection is None or self._connection.has_ended():
                 connected = await self._open()
                 _transport, self._connection = await loop.create_unix_connection(
                     lambda: _Connection(self.path, loop), sock=connected
@@ -164,6 +165,14 @@ class _Connection(asyncio.Protocol):
             return await answer
         finally:
             self._waiting.pop(request_id, None)  # whoever gave up waiting: a late answer is nobody's
+
+    def has_ended(self) -> bool:
+        """Say whether the other side has closed, even where the event loop has not come to notice it yet."""
+        if self.is_open:
+            poller = select.poll()
+            poller.register(self._transport.get_extra_info("socket"), 0)
+            self.is_open = not poller.poll(0)
+        return not self.is_open
 
     async def close(self) -> None:
         """Close, and wait until it is closed."""
