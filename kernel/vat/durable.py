@@ -224,9 +224,10 @@ class Durables:
             self._changed[record.vref] = None
 
     def retired(self, vref: str) -> None:
-        """The kernel does not mention an object any more."""
-        self._known.discard(vref)
-        self._doubtful.append(vref)
+        """The kernel does not mention an object any more; names of objects that are not durable are passed over."""
+        if vref in self._records:
+            self._known.discard(vref)
+            self._doubtful.append(vref)
 
     def take_changes(self) -> list[list[Any]]:
         """Give the changed states since the last call, as syscalls."""
