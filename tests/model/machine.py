@@ -328,8 +328,9 @@ class KernelMachine(RuleBasedStateMachine):
     def kill_vat(self, pick: int) -> None:
         party = self._pick(pick)
         self.kernel.call("pingVat", party.id)
+        # A worker may answer before the process that made it has said which one it is.
+        self._wait_for(lambda: self.kernel.worker(party.name) is not None)
         pid = self._kill(party)
-        assert pid is not None
         self._wait_for(lambda: self.kernel.worker(party.name) != pid)
         self.world.end_incarnation(party)
         settle(self.kernel)

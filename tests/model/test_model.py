@@ -35,7 +35,7 @@ def run(machine: type[KernelMachine], examples: int, steps: int) -> None:
 
 
 def test_a_kernel_in_process_keeps_its_promises() -> None:
-    run(KernelMachine, examples=10, steps=20)
+    run(KernelMachine, examples=8, steps=20)
 
 
 def test_a_daemon_keeps_its_promises() -> None:
