@@ -15,7 +15,7 @@ from pytest_ocap import processes
 from pytest_ocap.driver import Capability
 from pytest_ocap.sweeps import writings
 from pytest_ocap.sweeps.copies import FAULTED
-from pytest_ocap.sweeps.spinning import spinning
+from pytest_ocap.sweeps.spinning import Effort, spinning
 from pytest_ocap.sweeps.writings import glued_lines, is_log, log_state, pid_file_problem
 
 DRIVER = LittleDriver()
@@ -130,6 +130,14 @@ def test_only_so_many_of_the_last_lines_are_followed(home: Path, monkeypatch: py
 @pytest.mark.parametrize("working", [SPINS], indirect=True)
 def test_a_process_that_is_never_idle_spins(home: Path, working: subprocess.Popen[str]) -> None:
     assert [process.pid for process in spinning(home)] == [working.pid]
+
+
+@pytest.mark.parametrize(
+    ("took", "waited", "busy"), [(0.05, 0.0, True), (0.02, 0.17, True), (0.02, 0.1, False), (0.0, 0.0, False)]
+)
+def test_one_that_seldom_gets_a_core_is_busy_when_it_always_wants_one(took: float, waited: float, busy: bool) -> None:
+    before = Effort(7.0, 100, 3.0)
+    assert Effort(7.0 + took, 101, 3.0 + waited).is_busy(before, 0.2) is busy
 
 
 def test_one_that_wakes_up_now_and_then_does_not(home: Path, working: subprocess.Popen[str]) -> None:
