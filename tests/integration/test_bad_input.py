@@ -15,6 +15,7 @@ import psutil
 import pytest
 from bench import Bench
 from clusters import ECHO, bundle, config
+from coroutines import run
 
 from kernel.api import Client
 from kernel.daemon.ensure import ensure_daemon, stop_daemon
@@ -89,7 +90,7 @@ async def _ask_all(path: str, count: int) -> Counter[str]:
 
 @pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_however_many_come_at_once_all_are_answered_in_the_end(daemon: Home, count: int) -> None:
-    outcomes = asyncio.run(_ask_all(daemon.socket, count))
+    outcomes = run(_ask_all(daemon.socket, count))
     assert outcomes.pop("pong") == count
     assert all(words == "parted" or "connections already" in words for words in outcomes), outcomes
     with Client(daemon.socket) as other:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from clusters import ECHO, bundle, config
+from coroutines import run
 
 from kernel.api import AsyncClient, Client
 from kernel.daemon.ensure import ensure_daemon, stop_daemon
@@ -88,7 +89,7 @@ def test_an_asyncio_client_does_what_there_is_to_do(daemon: Home, short_tmp: Pat
             assert unknown.value.data["rpcCode"] == -32601
             await client.shutdown()
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_a_quarantine_is_mended_through_a_client(home: Home, short_tmp: Path) -> None:
@@ -118,7 +119,7 @@ def test_a_client_of_a_home_starts_its_daemon_if_asked_to(home: Home) -> None:
         async with await AsyncClient.of_home(home.path, start=True) as client:
             assert (await client.get_status())["daemon"]["pid"] == pid
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_a_path_that_fits_no_socket_is_refused_at_once() -> None:
@@ -149,7 +150,7 @@ def test_an_asyncio_client_has_one_connection_for_any_number_of_calls(daemon: Ho
             assert sorted(answers) == list(range(1, 201))
             assert connections_of((await client.get_status())["daemon"]["pid"]) == 1
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_clients_go_on_with_the_next_daemon(daemon: Home) -> None:
@@ -162,7 +163,7 @@ def test_clients_go_on_with_the_next_daemon(daemon: Home) -> None:
             await asyncio.to_thread(ensure_daemon, daemon)
             assert (await client.get_status())["daemon"]["pid"] != first
 
-    asyncio.run(body())
+    run(body())
     with Client(daemon.socket) as blocking:
         assert blocking.ping() == "pong"
         stop_daemon(daemon)
@@ -179,8 +180,8 @@ def test_an_asyncio_client_may_be_used_from_one_event_loop_after_another(daemon:
         assert await client.ping() == "pong"
         await client.close()
 
-    asyncio.run(ping_and_close())
-    asyncio.run(ping_and_close())
+    run(ping_and_close())
+    run(ping_and_close())
 
 
 def test_an_asyncio_call_that_is_cancelled_leaves_the_others_alone(daemon: Home, short_tmp: Path) -> None:
@@ -194,7 +195,7 @@ def test_an_asyncio_call_that_is_cancelled_leaves_the_others_alone(daemon: Home,
                 await call
             assert await client.ping() == "pong"
 
-    asyncio.run(body())
+    run(body())
 
 
 # --- time-outs and other ends --------------------------------------------------------------------------------------
@@ -218,7 +219,7 @@ def test_what_takes_too_long_is_given_up_after_so_many_seconds(daemon: Home, sho
             with pytest.raises(RequestTimeoutError, match=r"queueMessage within 0\.2 s"):
                 await late
 
-    asyncio.run(body())
+    run(body())
 
 
 @contextmanager
@@ -264,7 +265,7 @@ def test_whoever_is_no_daemon_is_told_apart(
                 with pytest.raises(expected, match=words):
                     await client.ping()
 
-        asyncio.run(body())
+        run(body())
 
 
 def test_a_listener_whose_backlog_is_full_takes_no_more_connections(short_tmp: Path) -> None:
@@ -281,7 +282,7 @@ def test_a_listener_whose_backlog_is_full_takes_no_more_connections(short_tmp: P
                 with pytest.raises(RequestTimeoutError, match="takes no more connections"):
                     await client.ping()
 
-        asyncio.run(body())
+        run(body())
 
 
 def test_what_json_cannot_carry_is_refused_and_nothing_is_sent(daemon: Home) -> None:
@@ -298,7 +299,7 @@ def test_what_json_cannot_carry_is_refused_and_nothing_is_sent(daemon: Home) -> 
                 with pytest.raises(RpcError, match="queueMessage are not JSON"):
                     await client.send("ko1", "echo", value)
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_closing_tells_those_who_wait(daemon: Home, short_tmp: Path) -> None:
@@ -311,4 +312,4 @@ def test_closing_tells_those_who_wait(daemon: Home, short_tmp: Path) -> None:
         with pytest.raises(ConnectionLostError):
             await call
 
-    asyncio.run(body())
+    run(body())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from clusters import ECHO, bundle, config
+from coroutines import run
 
 from kernel.api import CapData, Kernel, KernelOptions, RemoteError, Slot, Tagged
 from kernel.daemon.ensure import daemon_status, ensure_daemon, stop_daemon
@@ -51,8 +52,8 @@ def test_what_was_done_in_one_block_is_there_in_the_next(short_tmp: Path) -> Non
         async with Kernel.open(short_tmp / "h") as kernel:
             assert await kernel.send(root, "increment") == 2
 
-    root = asyncio.run(first())
-    asyncio.run(second(root))
+    root = run(first())
+    run(second(root))
 
 
 def test_each_method_does_what_its_twin_on_the_wire_does(short_tmp: Path) -> None:
@@ -85,7 +86,7 @@ def test_each_method_does_what_its_twin_on_the_wire_does(short_tmp: Path) -> Non
             await kernel.clear_state()
             assert (await kernel.get_status())["subclusters"] == []
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_errors_are_the_wires_own(short_tmp: Path) -> None:
@@ -108,7 +109,7 @@ def test_errors_are_the_wires_own(short_tmp: Path) -> None:
             with pytest.raises(RpcError, match="no method 'nonsense'"):
                 await kernel.call("nonsense")
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_anything_that_can_be_passed_can_be_sent_references_too(short_tmp: Path) -> None:
@@ -126,7 +127,7 @@ def test_anything_that_can_be_passed_can_be_sent_references_too(short_tmp: Path)
             with pytest.raises(OcapError, match="cannot be passed"):
                 await kernel.send(echo, "echo", object())
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_calls_of_many_coroutines_and_threads_go_on_side_by_side(short_tmp: Path) -> None:
@@ -145,7 +146,7 @@ def test_calls_of_many_coroutines_and_threads_go_on_side_by_side(short_tmp: Path
             await asyncio.to_thread(thread.join)
             assert from_a_thread == [51]
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_after_the_block_every_method_says_that_the_kernel_is_closed(short_tmp: Path) -> None:
@@ -159,7 +160,7 @@ def test_after_the_block_every_method_says_that_the_kernel_is_closed(short_tmp: 
             with pytest.raises(NotRunningError):
                 await ask_for_ever(kernel)
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_whoever_still_waits_when_the_block_ends_is_told(short_tmp: Path) -> None:
@@ -171,7 +172,7 @@ def test_whoever_still_waits_when_the_block_ends_is_told(short_tmp: Path) -> Non
         with pytest.raises(NotRunningError, match="has been closed"):
             await waiting
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_a_cancelled_call_gives_up_waiting_and_nothing_else(short_tmp: Path) -> None:
@@ -185,7 +186,7 @@ def test_a_cancelled_call_gives_up_waiting_and_nothing_else(short_tmp: Path) -> 
                 await call
             assert await kernel.send(root, "increment") == 2
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_a_block_that_is_cancelled_leaves_the_home_to_the_next(short_tmp: Path) -> None:
@@ -205,7 +206,7 @@ def test_a_block_that_is_cancelled_leaves_the_home_to_the_next(short_tmp: Path) 
         async with Kernel.open(short_tmp / "h") as kernel:
             assert await kernel.ping() == "pong"
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_a_home_has_one_kernel_in_whatever_process(short_tmp: Path) -> None:
@@ -220,7 +221,7 @@ def test_a_home_has_one_kernel_in_whatever_process(short_tmp: Path) -> None:
                 with pytest.raises(DaemonForeignError, match=rf"runs inside pid {os.getpid()}"):
                     ask(home)
 
-    asyncio.run(body())
+    run(body())
     state = ensure_daemon(home)
     try:
 
@@ -229,7 +230,7 @@ def test_a_home_has_one_kernel_in_whatever_process(short_tmp: Path) -> None:
                 async with Kernel.open(home.path):
                     pytest.fail("a kernel beside a daemon")
 
-        asyncio.run(beside_a_daemon())
+        run(beside_a_daemon())
     finally:
         stop_daemon(home)
 
@@ -257,7 +258,7 @@ asyncio.run(main())
         async with Kernel.open(short_tmp / "h") as kernel:
             assert await kernel.send(root, "increment") == 2
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_what_cannot_be_restored_is_quarantined_repaired_and_pruned(short_tmp: Path) -> None:
@@ -281,7 +282,7 @@ def test_what_cannot_be_restored_is_quarantined_repaired_and_pruned(short_tmp: P
             assert pruned["id"] == "s2"
             assert pruned["names"] == {"main": "v2"}
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_a_store_that_cannot_be_opened_is_the_blocks_error_and_the_home_is_let_go(short_tmp: Path) -> None:
@@ -296,7 +297,7 @@ def test_a_store_that_cannot_be_opened_is_the_blocks_error_and_the_home_is_let_g
                     pytest.fail("opened a store that is none")
             assert str(home / "kernel.sqlite") in caught.value.message
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_the_kernel_reports_to_the_standard_library_or_wherever_it_is_told(
@@ -314,7 +315,7 @@ def test_the_kernel_reports_to_the_standard_library_or_wherever_it_is_told(
             pass
 
     with caplog.at_level(logging.INFO, logger="kernel"):
-        asyncio.run(body())
+        run(body())
     (record,) = [record for record in caplog.records if getattr(record, "event", "") == "subcluster.quarantined"]
     assert record.levelno == logging.WARNING
     assert "c.bundle" in record.getMessage()
@@ -329,7 +330,7 @@ def test_bounds_are_the_programs_to_choose(short_tmp: Path) -> None:
             with pytest.raises(OcapError, match=r"0\.3 s"):
                 await kernel.send(root, "never")
 
-    asyncio.run(body())
+    run(body())
 
 
 def test_a_defect_of_the_engine_reaches_whoever_runs_it(short_tmp: Path) -> None:
@@ -342,7 +343,7 @@ def test_a_defect_of_the_engine_reaches_whoever_runs_it(short_tmp: Path) -> None
             assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(body())
+        run(body())
 
 
 def _defect() -> None:
