@@ -69,6 +69,8 @@ class Capability(enum.StrEnum):
     """The daemon moves its log aside when it has grown, under ``small_log`` after a few lines."""
     OLDER_STORE = "older-store"
     """``older`` drives an older edition of the daemon, whose stores this one brings up to date."""
+    REFERENCES = "references"
+    """``launch_linked`` launches a subcluster that passes objects and promises within itself before it answers."""
     AUDIT = "audit"
     """``audit`` has the daemon's own means check the home of a daemon that does not run."""
 
@@ -280,6 +282,17 @@ class PinDriver(KernelDriver, Protocol):
         ...
 
 
+class LinkedDriver(KernelDriver, Protocol):
+    """A driver with :attr:`Capability.REFERENCES`."""
+
+    def launch_linked(self, home: Path, bundle: Path, *, timeout: float) -> Outcome:
+        """Make a bundle at the path and launch from it a subcluster whose vats have references to each other.
+
+        At each probe they pass each other objects and promises before it is answered.
+        """
+        ...
+
+
 class RepairDriver(KernelDriver, Protocol):
     """A driver with :attr:`Capability.REPAIR`."""
 
@@ -340,6 +353,7 @@ OPTIONAL = {
     Capability.STATUS: "status",
     Capability.IO: "launch_io",
     Capability.PIN: "launch_pinned",
+    Capability.REFERENCES: "launch_linked",
     Capability.REPAIR: "repair",
     Capability.PRUNE: "prune",
     Capability.TERMINATE: "terminate",

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pytest_ocap.journal import Journal
 
 VERBS = frozenset(
-    {"start", "stop", "kill", "ping", "status", "make_bundle", "launch", "launch_io", "launch_pinned", "list", "probe"}
-    | {"fetch", "repair", "prune", "terminate", "audit"}
+    {"start", "stop", "kill", "ping", "status", "make_bundle", "launch", "launch_io", "launch_pinned", "launch_linked"}
+    | {"list", "probe", "fetch", "repair", "prune", "terminate", "audit"}
 )
 """The members of a driver that do something."""
 

@@ -21,6 +21,7 @@ from pytest_ocap import processes, rpc
 from pytest_ocap.clients import run_client
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import FULL, PLAIN, Audit, Capability, Interrupt, Listed, Outcome, Setting, Subcluster
+from pytest_ocap.drivers.kernel_vats import COUNTER, LINKED
 from pytest_ocap.verdict import HarnessBrokenError
 
 if TYPE_CHECKING:
@@ -28,26 +29,6 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 5.0
 """How much longer than its own time-out a client may take before the harness ends it."""
-
-COUNTER = '''\
-"""A counter: it says how many times it has been asked, and goes on where it was after a restart."""
-
-from kernel.vat import Exo
-
-
-class Counter(Exo):
-    def __init__(self, baggage):
-        self.baggage = baggage
-
-    def increment(self) -> int:
-        self.baggage["count"] = self.baggage.get("count", 0) + 1
-        return self.baggage["count"]
-
-
-def build_root_object(vat_powers, parameters, baggage):
-    return Counter(baggage)
-'''
-"""The vat that the scenarios launch."""
 
 
 class KernelDriver:
@@ -148,6 +129,13 @@ class KernelDriver:
         """Call ``launchSubcluster`` with a cluster of one vat whose bundle is pinned."""
         return self._launch(home, {"bootstrap": "main", "vats": {"main": {"bundleSpec": url, "pin": True}}}, timeout)
 
+    def launch_linked(self, home: Path, bundle: Path, *, timeout: float) -> Outcome:
+        """Call ``launchSubcluster`` with a cluster of two vats that know each other."""
+        bundle.write_bytes(self._linked_bundle)
+        url = bundle.absolute().as_uri()
+        vats = {role: {"bundleSpec": url, "parameters": {"role": role}} for role in ("front", "back")}
+        return self._launch(home, {"bootstrap": "front", "vats": vats}, timeout)
+
     def repair(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
         """Call ``repairSubcluster``."""
         return rpc.call(self.socket(home), "repairSubcluster", [subcluster.id], timeout=timeout)
@@ -205,10 +193,17 @@ class KernelDriver:
 
     @cached_property
     def _bundle(self) -> bytes:
+        return self._bundled(COUNTER)
+
+    @cached_property
+    def _linked_bundle(self) -> bytes:
+        return self._bundled(LINKED)
+
+    def _bundled(self, text: str) -> bytes:
         folder = Path(tempfile.mkdtemp(prefix="ocap-counter-"))
         try:
             source, bundle = folder / "counter.py", folder / "counter.bundle"
-            source.write_text(COUNTER)
+            source.write_text(text)
             outcome = self._run(
                 folder, "bundle", os.fspath(source), "-o", os.fspath(bundle), timeout=self.start_timeout
             )

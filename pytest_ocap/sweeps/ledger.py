@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_ocap.persisted import PersistedStore
 
 
-LAUNCHES = frozenset({"launch", "launch_pinned"})
+LAUNCHES = frozenset({"launch", "launch_pinned", "launch_linked"})
 REMOVALS = frozenset({"prune", "terminate"})
 
 

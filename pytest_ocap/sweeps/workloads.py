@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pytest_ocap.driver import (
         KernelDriver,
+        LinkedDriver,
         PinDriver,
         PruneDriver,
         RepairDriver,
@@ -82,16 +83,23 @@ class Run:
         """Launch a subcluster from a new bundle of that name, of which the daemon keeps a copy."""
         self._launch("launch_pinned", name, cast("PinDriver", self.driver).launch_pinned)
 
-    def _launch(self, verb: str, name: str, launch: Callable[..., Outcome]) -> None:
+    def launch_linked(self, name: str) -> None:
+        """Launch a subcluster of vats that refer to each other from a new bundle of that name."""
         bundle = bundles_of(self.home) / f"{name}.bundle"
-        url = self.driver.make_bundle(bundle)
+        launch = cast("LinkedDriver", self.driver).launch_linked
+        self._make("launch_linked", name, bundle.as_uri(), lambda: launch(self.home, bundle, timeout=self._answer))
 
+    def _launch(self, verb: str, name: str, launch: Callable[..., Outcome]) -> None:
+        url = self.driver.make_bundle(bundles_of(self.home) / f"{name}.bundle")
+        self._make(verb, name, url, lambda: launch(self.home, url, timeout=self._answer))
+
+    def _make(self, verb: str, name: str, url: str, launch: Callable[[], Outcome]) -> None:
         def read(outcome: Outcome) -> Subcluster:
             identity, root = outcome.value
-            self._launched[name] = Subcluster(identity, root, bundle, url)
+            self._launched[name] = Subcluster(identity, root, bundles_of(self.home) / f"{name}.bundle", url)
             return self._launched[name]
 
-        self._do(verb, name, lambda: launch(self.home, url, timeout=self._answer), read)
+        self._do(verb, name, launch, read)
 
     def probe(self, name: str) -> None:
         """Send a message to the subcluster of that name, when it was launched and can answer."""
@@ -306,6 +314,17 @@ def _pin(run: Run) -> None:
     run.stop()
 
 
+def _references(run: Run) -> None:
+    run.start()
+    run.launch_linked("c1")
+    for _ in range(3):
+        run.probe("c1")
+    run.stop()
+    run.start()
+    run.probe("c1")
+    run.stop()
+
+
 def _logs(run: Run) -> None:
     run.start(cast("RotationDriver", run.driver).small_log)
     run.launch("c1")
@@ -371,6 +390,15 @@ WORKLOADS = {
             1,
             0,
             _restart,
+        ),
+        Workload(
+            "references",
+            "a first start, a launch of vats that pass each other objects and promises at each message, three "
+            "messages, a stop, and a start, a message and a stop once more",
+            _ANSWERS | {Capability.REFERENCES},
+            None,
+            0,
+            _references,
         ),
         Workload(
             "logs",

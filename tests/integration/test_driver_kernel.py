@@ -216,3 +216,17 @@ def test_settings_of_the_person_who_runs_the_tests_do_not_reach_the_daemon(
     assert own.start(home, timeout=20.0).ok
     assert own.ping(home, timeout=10.0).ok
     assert not home.with_name("elsewhere.sock").exists()
+
+
+def test_linked_vats_count_together_and_go_on_where_they_were(home: Path) -> None:
+    bundle = home.with_name("c.bundle")
+    assert driver.start(home, timeout=20.0).ok
+    launched_linked = driver.launch_linked(home, bundle, timeout=10.0)
+    identity, root = launched_linked.value
+    linked = Subcluster(identity, root, bundle, bundle.as_uri())
+    assert [driver.probe(home, linked, timeout=10.0).value for _ in range(3)] == [1, 2, 3]
+    assert driver.stop(home, timeout=10.0).ok
+    assert driver.start(home, timeout=20.0).ok
+    assert driver.probe(home, linked, timeout=10.0).value == 4
+    assert driver.stop(home, timeout=10.0).ok
+    assert driver.audit(home, timeout=10.0).value == Audit(True, frozenset())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ocap.drivers.kernel import COUNTER
+from pytest_ocap.drivers.kernel_vats import COUNTER
 
 pytest.importorskip("pytest_cov")
 
