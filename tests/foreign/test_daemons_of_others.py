@@ -81,6 +81,7 @@ def driver_in(folder: Path) -> CommandDriver:
     return driver_from(tomllib.loads(source.read_text())["tool"]["pytest_ocap"]["command"], source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["redis", "dmypy"])
 def test_many_starts_at_once_are_one_too_many_for_a_daemon_without_a_lock(name: str, short_tmp: Path) -> None:
     folder = copied(name, short_tmp)
@@ -98,6 +99,7 @@ STRUCK: list[tuple[str, str, str, set[str]]] = [
 """What is found where a start is struck in time; where the harness has to wait its turn, that differs."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "how", "phase", "found"), STRUCK)
 def test_a_start_that_is_struck_in_time_says_the_same_in_every_run(
     name: str, how: str, phase: str, found: set[str], short_tmp: Path

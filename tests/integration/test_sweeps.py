@@ -146,7 +146,7 @@ def test_where_no_system_call_can_be_intercepted_there_are_phases() -> None:
 SHARED = [
     ("start:write:phase.new#2=kill", "kill", "", set()),
     ("start:write:phase.new#2=kill", "kill", "refuses-stale-pid", {"recovers"}),
-    ("start:write:phase.new#2=hang", "hang", "silent-hang", {"hang-told"}),
+    pytest.param("start:write:phase.new#2=hang", "hang", "silent-hang", {"hang-told"}, marks=pytest.mark.slow),
     ("start:write:store.sqlite#3=EIO", "errno", "", set()),
     ("start:sync:store.sqlite#1=slow=0.3", "slow", "", set()),
 ]

@@ -1,6 +1,6 @@
 """The scenarios turn red on every mutant, on the check that names its defect, and stay green on the kernel itself.
 
-In every run are, of each scenario, the first few mutants that it has to catch; further trials are marked as slow.
+In every run is, of each scenario, the first mutant that it has to catch; further trials are marked as slow.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.mutants.mutation import Catch, Mutant, Variant, examine, failed, read
 
 MUTANTS = read_mutants()
 VARIANTS = sorted({catch.variant for mutant in MUTANTS for catch in mutant.caught}, key=str)
-SAMPLE = 2
+SAMPLE = 1
 """How many mutants of each scenario are tried in every run."""
 
 

@@ -48,8 +48,16 @@ DEFECTS: list[tuple[str, str, dict[str, Any], str]] = [
 ]
 
 
+WAITING = {"times-out", "opens-fifo", "lingers"}
+"""Defects that show only when a time-out has passed: they are looked for with the slow tests."""
+
+
 @pytest.mark.parametrize(
-    ("defect", "scenario", "parameters", "check"), DEFECTS, ids=[f"{row[0]}-{row[3]}" for row in DEFECTS]
+    ("defect", "scenario", "parameters", "check"),
+    [
+        pytest.param(*row, marks=[pytest.mark.slow] if row[0] in WAITING else [], id=f"{row[0]}-{row[3]}")
+        for row in DEFECTS
+    ],
 )
 def test_a_defect_is_caught_by_the_check_that_names_it(
     monkeypatch: pytest.MonkeyPatch, short_tmp: Path, defect: str, scenario: str, parameters: dict[str, Any], check: str

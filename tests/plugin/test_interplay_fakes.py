@@ -23,7 +23,9 @@ FROZEN = {
 }
 
 
-@pytest.mark.parametrize("clock", FROZEN)
+@pytest.mark.parametrize(
+    "clock", [pytest.param(clock, marks=[pytest.mark.slow] if "ticks" in clock else []) for clock in FROZEN]
+)
 def test_a_fake_clock_breaks_no_deadline_no_verdict_and_no_duration(
     project: Project, homes_left: Callable[[], set[Path]], clock: str
 ) -> None:

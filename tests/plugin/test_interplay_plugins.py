@@ -200,6 +200,7 @@ def test_the_last_run_is_what_counts(project: Project, homes_left: Callable[[], 
 # --- pytest-randomly -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # four runs of pytest; the project's own tests run in a random order, too
 def test_the_order_of_tests_changes_no_verdict(project: Project, homes_left: Callable[[], set[Path]]) -> None:
     project.pytester.makepyfile(
         """
