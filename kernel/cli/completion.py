@@ -31,7 +31,7 @@ def script(shell: str) -> str:
         if action.dest in _FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]  # where shtab looks for it
         elif action.dest in _FOLDERS:
-            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # likewise
     text: str = shtab.complete(parser, shell)
     return text.rstrip("\n")
 

@@ -151,7 +151,7 @@ class BundleModules:
         self,
         name: str,
         globals: Mapping[str, Any] | None = None,  # noqa: A002  (the names of the builtin that this stands in for)
-        locals: Mapping[str, Any] | None = None,  # noqa: A002
+        locals: Mapping[str, Any] | None = None,  # noqa: A002  (likewise)
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> ModuleType:

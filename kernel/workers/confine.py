@@ -167,9 +167,9 @@ def _import_pyseccomp() -> Any:
     try:
         import pyseccomp
     finally:
-        del sys.modules["ctypes.util"], ctypes.util  # type: ignore[attr-defined]
+        del sys.modules["ctypes.util"], ctypes.util  # type: ignore[attr-defined]  # likewise
         if real is not None:
-            sys.modules["ctypes.util"] = ctypes.util = real  # type: ignore[attr-defined]
+            sys.modules["ctypes.util"] = ctypes.util = real  # type: ignore[attr-defined]  # likewise
     return pyseccomp
 
 
