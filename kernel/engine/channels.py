@@ -9,8 +9,9 @@ waits when the daemon ends is rejected at the next start, like everything that n
 from __future__ import annotations
 
 from kernel.capdata import CapData, decode, encode
+from kernel.engine.answers import Answers
 from kernel.engine.settlement import NOTHING, Settlement, rejection
-from kernel.errors import CapDataError, IoChannelError, OcapError, StoreError
+from kernel.errors import CapDataError, IoChannelError, OcapError
 from kernel.io import LineChannel
 
 TYPE_CHECKING = False
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from kernel.store.references import ChannelRecord
 
 
-_RETRY_SECONDS = 1.0
-"""How long an answer that the store lost waits before it is given again."""
-
-
 class Channels:
     """The open channels of every subcluster."""
 
@@ -38,6 +35,7 @@ class Channels:
         self._router = router
         self._loop = loop
         self._log = log
+        self._answers = Answers(batch, router, loop, log)
         self._open: dict[int, dict[str, LineChannel]] = {}
 
     def open_all(self, subcluster: int, io: Mapping[str, IoConfig]) -> None:
@@ -92,7 +90,7 @@ class Channels:
                 channel.read(lambda line: self._take(result, line))
             elif method == "write" and texts and len(arguments) == 1:
                 channel.write(arguments[0])
-                self._settle(result, NOTHING)
+                self._answers.give(result, NOTHING)
             else:
                 raise IoChannelError(
                     f"the IO channel {record.name!r} has no method {method!r} with such arguments",
@@ -100,24 +98,13 @@ class Channels:
                     remedy="It has read() and write(text).",
                 )
         except (IoChannelError, CapDataError) as error:
-            self._settle(result, rejection(error))
+            self._answers.give(result, rejection(error))
 
     def _take(self, result: int | None, line: str | None) -> bool:
         """Answer a read with a line, unless whoever asked has ended meanwhile: then the line is for the next reader."""
         wanted = result is None or self._router.is_awaited(result)
-        self._settle(result, _line(line) if wanted else NOTHING)
+        self._answers.give(result, _line(line) if wanted else NOTHING)
         return wanted
-
-    def _settle(self, result: int | None, settlement: Settlement) -> None:
-        if result is None:
-            return
-        # What a channel did is known here only, so an answer that the store loses is given again.
-        self._batch.if_lost(lambda _error: self._loop.call_later(_RETRY_SECONDS, self._settle, result, settlement))
-        try:
-            with self._batch.unit():
-                self._router.resolve(result, settlement)
-        except StoreError as error:
-            self._log.error("store.failed", error=error.to_json())
 
 
 def _line(line: str | None) -> Settlement:

@@ -14,8 +14,9 @@ from __future__ import annotations
 from types import CoroutineType
 
 from kernel.capdata import CapData, decode, encode
+from kernel.engine.answers import Answers
 from kernel.engine.settlement import Settlement, rejection
-from kernel.errors import ConfigError, NotFoundError, OcapError, RejectedError, StoreError, UsageError, describe
+from kernel.errors import ConfigError, NotFoundError, OcapError, RejectedError, UsageError, describe
 from kernel.records import Record
 from kernel.refs import format_kref, parse_kref
 
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from kernel.loop import Loop
     from kernel.refs import Kref
     from kernel.store import Store
-
-_RETRY_SECONDS = 1.0
-"""How long an answer that the store lost waits before it is given again."""
 
 
 class Service(Record):
@@ -49,9 +47,9 @@ class Services:
         """Make them; ``kernel`` is what the kernel's own services work on."""
         self._store = store
         self._batch = batch
-        self._router = router
         self._loop = loop
         self._log = log
+        self._answers = Answers(batch, router, loop, log)
         self._kernel = kernel
         self._registered: dict[str, Service] = {}
         self._has_own = False
@@ -134,19 +132,8 @@ class Services:
         except Exception as error:  # noqa: BLE001 - what the host's code does wrong is the affair of whoever called it
             self._log.warning("service.failed", service=name, method=method, error=describe(error))
             settlement = rejection(RejectedError(f"{name}.{method}() failed: {describe(error)}"))
-        self._settle(result, settlement)
+        self._answers.give(result, settlement)
 
     def _exists(self, slot: Kref) -> bool:
         records = self._store.references.object if slot.kind == "object" else self._store.promises.get
         return records(slot.number) is not None
-
-    def _settle(self, result: int | None, settlement: Settlement) -> None:
-        if result is None:
-            return
-        # What a service answered is known here only, so an answer that the store loses is given again.
-        self._batch.if_lost(lambda _error: self._loop.call_later(_RETRY_SECONDS, self._settle, result, settlement))
-        try:
-            with self._batch.unit():
-                self._router.resolve(result, settlement)
-        except StoreError as error:
-            self._log.error("store.failed", error=error.to_json())

@@ -249,7 +249,7 @@ def test_an_answer_that_the_store_loses_is_given_again(bench: Bench, path: Path)
     kernel._batch.commit()
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages}")
-    kernel._channels._settle(result, Settlement(False, '#"' + "x" * 500_000 + '"', ()))
+    kernel._channels._answers.give(result, Settlement(False, '#"' + "x" * 500_000 + '"', ()))
     assert bench.log.named("store.batch-lost")
     connection.execute("PRAGMA max_page_count = 1000000")
     bench.run_until(answer.done)
