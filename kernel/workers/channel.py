@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kernel.loop import Loop
     from kernel.sockets import Socket
 
-_READ_BYTES = 256 * 1024
+_READ_BYTES = 64 * 1024  # larger buffers take longer to get than to fill
 
 
 class Channel:
