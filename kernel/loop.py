@@ -41,6 +41,8 @@ else:  # importing typing for these would cost more than the loop does
         return value
 
 
+_BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
+
 _PENDING = "pending"
 _DONE = "done"
 
@@ -143,6 +145,8 @@ class Loop:
         self._timers: list[tuple[float, int, TimerHandle]] = []
         self._timer_count = 0
         self._selector = selectors.DefaultSelector()
+        self._watched: dict[int, dict[int, tuple[Callable[..., object], tuple[Any, ...]]]] = {}
+        """What to call for each descriptor and event: what the selector knows too, and tells only with detours."""
         self._stopping = False
         self._closed = False
         self._threadsafe: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -196,21 +200,25 @@ class Loop:
         self._unregister(fd, selectors.EVENT_WRITE)
 
     def _register(self, fd: int, event: int, call: tuple[Callable[..., object], tuple[Any, ...]]) -> None:
-        key = self._selector.get_map().get(fd)
-        if key is None:
-            self._selector.register(fd, event, {event: call})
+        calls = self._watched.get(fd)
+        if calls is None:
+            self._selector.register(fd, event)
+            self._watched[fd] = {event: call}
         else:
-            self._selector.modify(fd, key.events | event, {**key.data, event: call})
+            if event not in calls:
+                self._selector.modify(fd, _BOTH)
+            calls[event] = call
 
     def _unregister(self, fd: int, event: int) -> None:
-        key = None if self._closed else self._selector.get_map().get(fd)
-        if key is None or not key.events & event:
+        calls = self._watched.get(fd)
+        if calls is None or event not in calls:
             return
-        remaining = key.events & ~event
-        if remaining:
-            self._selector.modify(fd, remaining, {remaining: key.data[remaining]})
+        if len(calls) > 1:
+            self._selector.modify(fd, _BOTH & ~event)
+            del calls[event]
         else:
             self._selector.unregister(fd)
+            del self._watched[fd]
 
     def _drain_wake_ups(self) -> None:
         try:
@@ -302,6 +310,7 @@ class Loop:
         self._ready.clear()
         self._timers.clear()
         self._threadsafe.clear()
+        self._watched.clear()
         self._selector.close()
         self._wake_receiver.close()
         self._wake_sender.close()
@@ -321,17 +330,17 @@ class Loop:
         elif self._timers:
             timeout = max(0.0, self._timers[0][0] - self._clock())
         for key, events in self._selector.select(timeout):
-            for event in (selectors.EVENT_READ, selectors.EVENT_WRITE):
-                if events & event and event in key.data:
-                    callback, args = key.data[event]
-                    self._ready.append((self._call_if_watched, (key.fd, event, callback, args)))
+            for event, call in self._watched[key.fd].items():
+                if events & event:
+                    self._ready.append((self._call_if_watched, (key.fd, event, call)))
         while self._threadsafe:
             self._ready.append(self._threadsafe.popleft())
-        now = self._clock()
-        while self._timers and self._timers[0][0] <= now:
-            handle = heapq.heappop(self._timers)[2]
-            if not handle.cancelled:
-                self._ready.append((self._fire, (handle,)))
+        if self._timers:
+            now = self._clock()
+            while self._timers and self._timers[0][0] <= now:
+                handle = heapq.heappop(self._timers)[2]
+                if not handle.cancelled:
+                    self._ready.append((self._fire, (handle,)))
         for _ in range(len(self._ready)):
             if not self._ready:
                 return  # the loop was closed by a callback
@@ -341,10 +350,11 @@ class Loop:
             except Exception as error:  # noqa: BLE001 - handed to on_unhandled
                 self.on_unhandled(error)
 
-    def _call_if_watched(self, fd: int, event: int, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+    def _call_if_watched(self, fd: int, event: int, call: tuple[Callable[..., object], tuple[Any, ...]]) -> None:
         """Skip an event whose watcher was removed (and its descriptor perhaps reused) earlier in the round."""
-        key = None if self._closed else self._selector.get_map().get(fd)
-        if key is not None and key.events & event and key.data[event] == (callback, args):
+        calls = self._watched.get(fd)
+        if calls is not None and calls.get(event) is call:
+            callback, args = call
             callback(*args)
 
     @staticmethod

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 _SLICE = 0.1
-_CHUNK = 256 * 1024
+_CHUNK = 64 * 1024  # as the daemon's: larger buffers take longer to get than to fill
 
 
 class Client:
@@ -69,6 +69,7 @@ class Client:
         self._while_waiting = while_waiting
         self._clock = clock
         self._socket: Socket | None = None
+        self._poller = select.poll()
         self._buffer = LineBuffer(MAX_ANSWER_BYTES)
         self._last_id = 0
 
@@ -83,6 +84,7 @@ class Client:
     def close(self) -> None:
         """Close the connection; idempotent, and the next call opens another."""
         if self._socket is not None:
+            self._poller = select.poll()
             self._socket.close()
             self._socket = None
             self._buffer = LineBuffer(MAX_ANSWER_BYTES)
@@ -121,7 +123,7 @@ class Client:
             OcapError: The daemon's own answer, as its own class; ``data["rpcCode"]`` has its JSON-RPC code.
         """
         deadline = self._clock() + self.timeout
-        if self._socket is not None and self._has_ended(self._socket):
+        if self._socket is not None and self._has_ended():
             self.close()
         if self._socket is None:
             self._socket = self._open(deadline)
@@ -145,6 +147,7 @@ class Client:
             while True:
                 code = connection.connect_ex(self.path)
                 if code in (0, errno.EISCONN):
+                    self._poller.register(connection, select.POLLIN)
                     return connection
                 if code != errno.EAGAIN:
                     break
@@ -161,19 +164,15 @@ class Client:
             raise took_none(self.path, self.timeout)
         time.sleep(0.02)
 
-    @staticmethod
-    def _has_ended(connection: Socket) -> bool:
-        """Say whether a kept connection was closed (or spoken on) by the other side since the last call."""
-        poller = select.poll()
-        poller.register(connection, select.POLLIN)
-        return bool(poller.poll(0))
+    def _has_ended(self) -> bool:
+        """Say whether the kept connection was closed (or spoken on) by the other side since the last call."""
+        return bool(self._poller.poll(0))
 
     def _wait(self, connection: Socket, events: int, deadline: float, method: str) -> int:
-        poller = select.poll()
-        poller.register(connection, events)
+        self._poller.modify(connection, events)
         while True:
             left = deadline - self._clock()
-            ready = poller.poll(max(0.0, min(left, _SLICE)) * 1000)
+            ready = self._poller.poll(max(0.0, min(left, _SLICE)) * 1000)
             if ready:
                 return ready[0][1]
             if self._while_waiting is not None:

@@ -98,7 +98,7 @@ class LineBuffer:
 def parse_line(line: bytes) -> list[Any] | dict[str, Any] | Any:
     """Read one line as JSON (RpcFaultError -32700 when it is not JSON in UTF-8)."""
     try:
-        return json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+        return _decode(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         reason = f"it is not UTF-8 (byte {error.start})"
     except json.JSONDecodeError as error:
@@ -112,6 +112,11 @@ def parse_line(line: bytes) -> list[Any] | dict[str, Any] | Any:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+# Made once: the functions of the module make one for each text, which takes longer than a short text itself.
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def parse_request(value: object) -> Request:
@@ -180,5 +185,4 @@ def encode(answer: object) -> bytes:
     Lone surrogates are escaped, as JSON allows; numbers that JSON does not have (NaN, infinities) are a ValueError, and
     other values a TypeError.
     """
-    text = json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace") + b"\n"
+    return _encode(answer).encode("utf-8", "backslashreplace") + b"\n"

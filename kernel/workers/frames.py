@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 4
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 # An escape that is not itself escaped.  Characters beyond the basic plane come unescaped, so no pair is hit.
 _LONE_SURROGATE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F]")
 
@@ -29,7 +31,7 @@ def pack(frame: list[Any], limit: int) -> bytes:
         VatProtocolError: It would be longer than ``limit`` bytes, or has a lone surrogate in a text.
     """
     try:
-        body = json.dumps(frame, ensure_ascii=False, separators=(",", ":")).encode()
+        body = _encode(frame).encode()
     except UnicodeEncodeError as error:
         raise VatProtocolError(f"a {str(frame[0])[:20]!r} frame has text without a UTF-8 form") from error
     if len(body) > limit:
