@@ -14,9 +14,12 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kernel import __version__
+from kernel.api.host_services import HostService
+from kernel.config import parse_cluster_config
 from kernel.daemon.lock import EMBEDDED, FAILED, STOPPED, DaemonLock, remove_pid_file
 from kernel.daemon.methods import call_method
 from kernel.daemon.process import monotonic
@@ -24,14 +27,27 @@ from kernel.daemon.rpc import RpcFaultError
 from kernel.engine import Kernel as Engine
 from kernel.errors import NotRunningError
 from kernel.loop import Loop
+from kernel.records import Record
 from kernel.store import Store
 from kernel.timestamps import timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from kernel.api.host_services import HostCalls
     from kernel.daemon.home import Home
     from kernel.engine import KernelOptions
     from kernel.events import Log
     from kernel.loop import Future as LoopFuture
+
+
+class HostedService(Record):
+    """A service of the program's, and where its calls are made."""
+
+    name: str
+    target: object
+    calls: HostCalls
+    system_only: bool
 
 
 class EngineThread:
@@ -39,8 +55,10 @@ class EngineThread:
 
     kernel: Engine
 
-    def __init__(self, home: Home, options: KernelOptions, log: Log) -> None:
+    def __init__(self, home: Home, options: KernelOptions, log: Log, services: Iterable[HostedService] = ()) -> None:
+        """Make it; ``services`` are there before the first vat runs."""
         self.home = home
+        self._services = services
         self._options = options
         self._log = log
         self._started_at = timestamp(time.time())
@@ -67,11 +85,38 @@ class EngineThread:
 
         A future that is cancelled only stops waiting: the call goes on.
         """
+        return self._take(partial(self._call, method, params))
+
+    def register(self, service: HostedService) -> Future[None]:
+        """Have a service registered; see :meth:`kernel.engine.services.Services.register`."""
+
+        async def register() -> None:
+            self._register(service)
+
+        return self._take(register)
+
+    def launch_system_subcluster(self, name: str, config: dict[str, Any]) -> Future[dict[str, Any]]:
+        """Have a system subcluster launched; see :meth:`kernel.engine.Kernel.launch_system_subcluster`."""
+
+        async def launch() -> dict[str, Any]:
+            return await self.kernel.launch_system_subcluster(name, parse_cluster_config(config))
+
+        return self._take(launch)
+
+    def terminate_system_subcluster(self, name: str) -> Future[None]:
+        """Have one removed; see :meth:`kernel.engine.Kernel.terminate_system_subcluster`."""
+
+        async def terminate() -> None:
+            await self.kernel.terminate_system_subcluster(name)
+
+        return self._take(terminate)
+
+    def _take(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Future[Any]:
         outcome: Future[Any] = Future()
         with self._guard:
             if self._open:
                 self._calls.add(outcome)
-                self._loop.call_soon_threadsafe(self._begin, method, params, outcome)
+                self._loop.call_soon_threadsafe(self._begin, work, outcome)
                 return outcome
         outcome.set_exception(self._closed())
         return outcome
@@ -123,6 +168,8 @@ class EngineThread:
         closing.callback(store.close)
         self.kernel = Engine(store, loop=self._loop, log=self._log, bundles_dir=home.bundles, options=self._options)
         closing.callback(self.kernel.close)
+        for service in self._services:
+            self._register(service)
         confinement = self.kernel.confinement()
         if confinement.state != "full":
             self._log.warning("daemon.unconfined", reason=confinement.reason, remedy=confinement.remedy)
@@ -143,8 +190,12 @@ class EngineThread:
             if outcome.set_running_or_notify_cancel():
                 outcome.set_exception(self._closed())
 
-    def _begin(self, method: str, params: list[Any] | dict[str, Any], outcome: Future[Any]) -> None:
-        self._loop.spawn(self._call(method, params)).add_done_callback(lambda done: self._settle(done, outcome))
+    def _begin(self, work: Callable[[], Coroutine[Any, Any, Any]], outcome: Future[Any]) -> None:
+        self._loop.spawn(work()).add_done_callback(lambda done: self._settle(done, outcome))
+
+    def _register(self, service: HostedService) -> None:
+        target = HostService(service.name, service.target, service.calls, self._loop)
+        self.kernel.services.register(service.name, target, system_only=service.system_only)
 
     async def _call(self, method: str, params: list[Any] | dict[str, Any]) -> object:
         try:

@@ -38,6 +38,8 @@ class SubclusterStatus(TypedDict):
     config: dict[str, Any]
     vats: dict[str, str]
     rootKref: str | None
+    system: str | None
+    """The name of a system subcluster; None for any other."""
     state: Literal["running", "quarantined"]
     quarantine: Quarantine | None
 

@@ -46,6 +46,7 @@ def describe_subcluster(store: Store, record: SubclusterRecord, quarantines: Qua
         "config": config,
         "vats": {name: vat_id(number) for name, number in vats.items()},
         "rootKref": None if ref is None else object_kref(ref.number),
+        "system": record.system,
         "state": "running" if quarantine is None else "quarantined",
         "quarantine": None if quarantine is None else describe_quarantine(quarantine),
     }

@@ -22,7 +22,7 @@ from kernel.engine.router import BOOTSTRAP, Call, Router, bootstrap_refused, is_
 from kernel.engine.services import Services
 from kernel.engine.termination import Termination
 from kernel.engine.vats import Vats
-from kernel.errors import LaunchError, RejectedError, UsageError
+from kernel.errors import LaunchError, NotFoundError, RejectedError, UsageError
 from kernel.fetch import BundleCache
 from kernel.refs import (
     parse_kref,
@@ -211,6 +211,18 @@ class Kernel(Objects):
         record = self._store.subclusters.get(number)
         assert record is not None
         return describe_subcluster(self._store, record, self._quarantine.records)
+
+    async def terminate_system_subcluster(self, name: str) -> None:
+        """Remove a system subcluster by the host's name.
+
+        Raises:
+            NotFoundError: There is none of that name.
+            StoreError: The store failed; nothing was removed.
+        """
+        number = self._store.subclusters.system(name)
+        if number is None:
+            raise NotFoundError(f"there is no system subcluster {name!r}", remedy="Launch it.")
+        await self.terminate_subcluster(subcluster_id(number))
 
     async def terminate_subcluster(self, name: str) -> None:
         """Remove a subcluster, running or quarantined, with all that it has.

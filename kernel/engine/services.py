@@ -4,7 +4,8 @@ A subcluster names the services that it wants in its configuration, and its ``bo
 *system only* is given to system subclusters alone, which the host launches and nobody else can; so a reference to it
 reaches other vats only if such a subcluster passes it on.
 
-A service is any object whose public methods take and give what can be passed; a reference is a :class:`Slot` of a kref.
+A service is any object whose public methods take and give what can be passed; a reference is a :class:`Slot` of a kref,
+and a :class:`CapData` is an answer that is encoded already.
 A call begins when the crank that made it is durable, and one that has not ended when the kernel does is rejected at the
 next start, like everything that nobody can resolve any more.  A service that fails rejects, and harms nothing else.
 """
@@ -22,6 +23,7 @@ from kernel.refs import format_kref, parse_kref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from kernel.engine.batch import Batch
@@ -38,6 +40,14 @@ class Service(Record):
 
     target: object
     system_only: bool
+
+
+def method_of(name: str, target: object, method: str) -> Callable[..., Any]:
+    """Give what vats call as a method of a service (RejectedError: there is no such method)."""
+    function: Any = None if method.startswith("_") else getattr(target, method, None)
+    if not callable(function):
+        raise RejectedError(f"the kernel service {name!r} has no method {method!r}")
+    return function  # type: ignore[no-any-return]  # callable() says no more than that
 
 
 class Services:
@@ -114,14 +124,14 @@ class Services:
             service = self._all().get(name)
             if service is None:
                 raise NotFoundError(f"nobody has registered the kernel service {name!r} since the kernel started")
-            function = None if method.startswith("_") else getattr(service.target, method, None)
+            function = method_of(name, service.target, method)
             arguments = decode(data, what=f"the arguments of {name}.{method}()")
-            if not callable(function) or not isinstance(arguments, list):
-                raise RejectedError(f"the kernel service {name!r} has no method {method!r} with such arguments")
+            if not isinstance(arguments, list):
+                raise RejectedError(f"the arguments of {name}.{method}() are no list")
             value: Any = function(*arguments)
             if isinstance(value, CoroutineType):
                 value = await value
-            answer = encode(value, what=f"the result of {name}.{method}()")
+            answer = value if isinstance(value, CapData) else encode(value, what=f"the result of {name}.{method}()")
             settlement = Settlement(False, answer.body, tuple(parse_kref(slot) for slot in answer.slots))
             missing = [slot for slot in settlement.slots if not self._exists(slot)]
             if missing:

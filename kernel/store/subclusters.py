@@ -10,11 +10,12 @@ if TYPE_CHECKING:
 
 
 class SubclusterRecord(Record):
-    """A launched subcluster; ``config`` is the JSON text of its configuration."""
+    """A launched subcluster: the JSON text of its configuration, and the host's name for it if it is a system one."""
 
     id: int
     state: str
     config: str
+    system: str | None
 
 
 class QuarantineRecord(Record):
@@ -59,7 +60,7 @@ class Subclusters:
     def get(self, subcluster_id: int) -> SubclusterRecord | None:
         """Give one subcluster."""
         row = self._connection.execute(
-            "SELECT id, state, config FROM subclusters WHERE id = ?", (subcluster_id,)
+            "SELECT id, state, config, system FROM subclusters WHERE id = ?", (subcluster_id,)
         ).fetchone()
         return None if row is None else SubclusterRecord(*row)
 
@@ -70,7 +71,7 @@ class Subclusters:
 
     def all(self) -> list[SubclusterRecord]:
         """Give every subcluster, oldest first."""
-        rows = self._connection.execute("SELECT id, state, config FROM subclusters ORDER BY id")
+        rows = self._connection.execute("SELECT id, state, config, system FROM subclusters ORDER BY id")
         return [SubclusterRecord(*row) for row in rows]
 
     def launching(self) -> list[int]:
