@@ -90,7 +90,7 @@ class Garbage:
     def disown(self, number: int) -> None:
         """Take an object from its exporter, which has forgotten it: nobody will answer to it any more."""
         self._connection.execute(
-            "DELETE FROM clist WHERE object = ?1 AND vat_id = (SELECT owner FROM objects WHERE id = ?1)", (number,)
+            "DELETE FROM clist WHERE object = ? AND vat_id = (SELECT owner FROM objects WHERE id = ?)", (number, number)
         )
         self._connection.execute("UPDATE objects SET owner = NULL, abandoned = 1 WHERE id = ?", (number,))
         self.suspect(number)

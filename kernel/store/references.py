@@ -139,9 +139,9 @@ class References:
     def is_kept(self, vat_id: int, number: int) -> bool:
         """Say whether a vat's baggage, or the state of one of its durable objects, mentions an object."""
         row = self._connection.execute(
-            "SELECT 1 FROM baggage_slots WHERE object = ?1 AND vat_id = ?2"
-            " UNION ALL SELECT 1 FROM durable_slots WHERE object = ?1 AND vat_id = ?2",
-            (number, vat_id),
+            "SELECT 1 FROM baggage_slots WHERE object = ? AND vat_id = ?"
+            " UNION ALL SELECT 1 FROM durable_slots WHERE object = ? AND vat_id = ?",
+            (number, vat_id, number, vat_id),
         )
         return row.fetchone() is not None
 

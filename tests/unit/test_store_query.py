@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import kernel
 from kernel.errors import QueryError
 from kernel.store import Store
 
@@ -68,3 +70,16 @@ def test_infinities_come_by_name_because_json_has_none(store: Store) -> None:
 
 def test_blobs_come_as_hexadecimal_text(store: Store) -> None:
     assert store.query("SELECT x'00ff' AS blob") == [{"blob": "00ff"}]
+
+
+def test_no_statement_numbers_its_placeholders() -> None:
+    """From Python 3.12 on a sequence does not go with ``?1``, which counts as a name."""
+    package = Path(kernel.__file__).parent
+    numbered = re.compile(r"""["'].*[=(, ]\?[0-9]""")
+    found = [
+        f"{path.relative_to(package)}:{number}"
+        for path in sorted(package.rglob("*.py"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if numbered.search(line)
+    ]
+    assert found == []
