@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import death, imports, messages, sizes, starting, suite, sweeping, vats
+from benchmarks import death, imports, markers, messages, recording, sizes, starting, suite, sweeping, vats
 
 BENCHMARKS = (
     starting.BENCHMARK,
@@ -12,7 +12,9 @@ BENCHMARKS = (
     messages.BENCHMARK,
     vats.BENCHMARK,
     suite.BENCHMARK,
+    markers.BENCHMARK,
     sweeping.BENCHMARK,
+    recording.BENCHMARK,
     imports.BENCHMARK,
     imports.PROJECT,
 )

@@ -13,11 +13,22 @@ from benchmarks.table import Benchmark, Row, Sample
 if TYPE_CHECKING:
     from pathlib import Path
 
+DEATHS = 10
+"""How many daemons are killed in each round, so that ten rounds have a hundred."""
+
 _PATIENCE = 30.0
 _DIED = 4  # the exit status of `ocap daemon start`
 
 
-def measure(place: Path) -> dict[str, Sample]:
+def measure(place: Path) -> dict[str, list[Sample]]:
+    """Kill daemons, and children without any meaning."""
+    places = [place / str(number) for number in range(DEATHS)]
+    for each in places:
+        each.mkdir()
+    return {"death": [_death(each) for each in places], "waitpid": [_waitpid() for _ in places]}
+
+
+def _death(place: Path) -> Sample:
     """Kill a daemon in the middle of its start; wait for the end of the command that started it."""
     note = place / "note"
     env = {"OCAP_FAILPOINT": "store=hang", "OCAP_FAILPOINT_NOTE": os.fspath(note)}
@@ -28,11 +39,14 @@ def measure(place: Path) -> dict[str, Sample]:
     told = time.perf_counter() - began
     if status != _DIED:
         raise FailedError(f"a start whose daemon was killed ended with status {status}")
+    return Sample(told)
 
+
+def _waitpid() -> Sample:
     child = begin("sleep", str(_PATIENCE))
     began = _kill(child)
     finish(child)
-    return {"death": Sample(told), "waitpid": Sample(time.perf_counter() - began)}
+    return Sample(time.perf_counter() - began)
 
 
 def _pid_in(note: Path) -> int:
@@ -60,7 +74,7 @@ BENCHMARK = Benchmark(
             "death",
             "waitpid",
             "`waitpid` for a killed child",
-            seconds_at_most=0.05,
+            p99_at_most=0.05,
         ),
     ),
     measure,

@@ -22,6 +22,7 @@ def measure(place: Path) -> dict[str, Sample]:
     samples.update({module: _imported(module) for module in MODULES})
     # The plugin is imported by pytest, so what pytest has imported already is not the plugin's cost.
     samples["pytest_ocap.plugin"] = _imported("pytest, pytest_ocap.plugin")
+    samples["the plugin alone"] = _within(place / "seconds")
     return samples
 
 
@@ -29,6 +30,13 @@ def _imported(modules: str) -> Sample:
     with Meter() as meter:
         run(sys.executable, "-c", f"import {modules}")
     return meter.sample
+
+
+def _within(file: Path) -> Sample:
+    """Measure the import of the plugin inside a process that has imported pytest."""
+    program = "import pytest, sys, time; t = time.perf_counter(); import pytest_ocap.plugin; t -= time.perf_counter()"
+    run(sys.executable, "-c", f"{program}; open(sys.argv[1], 'w').write(str(-t))", os.fspath(file))
+    return Sample(float(file.read_text()))
 
 
 def measure_project(place: Path) -> dict[str, Sample]:
@@ -55,6 +63,14 @@ BENCHMARK = Benchmark(
     "imports",
     (
         Row(10, "`import pytest_ocap.plugin`, after pytest", "pytest_ocap.plugin", "pytest", "`import pytest`"),
+        Row(
+            10,
+            "the import of `pytest_ocap.plugin` itself",
+            "the plugin alone",
+            "pytest",
+            "`import pytest`",
+            seconds_at_most=0.01,
+        ),
         Row(10, "`import kernel`", "kernel", "python", _BARE),
         Row(10, "`import kernel.cli.app`", "kernel.cli.app", "python", _BARE),
     ),

@@ -1,7 +1,8 @@
 """What a benchmark is, what comes of it, and the two forms that it is shown in: a table and JSON.
 
 A benchmark is measured once in each round, all of them in turn, so that what disturbs the machine disturbs all alike; a
-row shows medians.  This module knows neither what is measured nor how.
+row shows medians of everything that all rounds have measured.  What could not be measured here is named, not left out
+in silence.  This module knows neither what is measured nor how.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    Samples = Mapping[str, "Sample | Sequence[Sample]"]
 
 SCHEMA = 1
 
@@ -25,7 +28,7 @@ class Sample(NamedTuple):
     """One measurement."""
 
     amount: float
-    """Seconds, or what the row's unit says."""
+    """Seconds, or bytes where the row's unit says so."""
     cpu: float | None = None
     """Processor time of all processes that took part, in seconds; None where it was not measured."""
 
@@ -48,9 +51,14 @@ class Row:
     at_most: float | None = None
     """The ratio to reach."""
     seconds_at_most: float | None = None
-    """The time to reach, in the slowest round."""
+    """The time to reach, as a median."""
+    p99_at_most: float | None = None
+    """The time that 99 of 100 have to reach."""
     unit: str = "s"
-    """What is measured: seconds, or bytes (``B``)."""
+    """What is shown: seconds, bytes (``B``), or how many a second and a core (``/s``).
+
+    That is seconds turned round, of processor time where that was measured; its ratio stays that of the seconds.
+    """
 
 
 @dataclass(frozen=True)
@@ -59,8 +67,8 @@ class Benchmark:
 
     name: str
     rows: tuple[Row, ...]
-    measure: Callable[[Path], Mapping[str, Sample]]
-    """Measures once, in an empty directory of its own."""
+    measure: Callable[[Path], Samples]
+    """Measures in an empty directory of its own: each thing once, or a few times."""
     rounds: int = EVERY_ROUND
     """In how many rounds it is measured at most."""
 
@@ -71,13 +79,13 @@ class Measured:
 
     samples: dict[str, list[Sample]] = field(default_factory=dict)
 
-    def add(self, samples: Mapping[str, Sample]) -> None:
+    def add(self, samples: Samples) -> None:
         """Take the samples of one round."""
-        for name, sample in samples.items():
-            self.samples.setdefault(name, []).append(sample)
+        for name, found in samples.items():
+            self.samples.setdefault(name, []).extend([found] if isinstance(found, Sample) else found)
 
     def figure(self, name: str, share: float = 1.0) -> dict[str, Any]:
-        """Give median, least and most of some samples, and the median of their processor time in seconds."""
+        """Give median, least, most and 99th percentile of some samples, and their median processor time in seconds."""
         samples = self.samples[name]
         amounts = [sample.amount * share for sample in samples]
         cpu = [sample.cpu * share for sample in samples if sample.cpu is not None]
@@ -85,19 +93,28 @@ class Measured:
             "median": statistics.median(amounts),
             "least": min(amounts),
             "most": max(amounts),
+            "p99": percentile(amounts, 99),
             "cpu": statistics.median(cpu) if cpu else None,
-            "rounds": len(amounts),
+            "samples": len(amounts),
         }
+
+
+def percentile(amounts: Sequence[float], percent: int) -> float:
+    """Give the least amount that at least so many of a hundred do not exceed (the nearest rank)."""
+    return sorted(amounts)[-(-len(amounts) * percent // 100) - 1]
 
 
 def report(rows: Iterable[Row], measured: Measured) -> dict[str, Any]:
     """Give what was measured as JSON data."""
+    wanted = list(rows)
+    found = [row for row in wanted if row.subject in measured.samples and row.floor in measured.samples]
     return {
         "schema": SCHEMA,
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "rows": [_row(row, measured) for row in rows],
+        "rows": [_row(row, measured) for row in found],
+        "notMeasured": [row.what for row in wanted if row not in found],
     }
 
 
@@ -108,7 +125,9 @@ def _row(row: Row, measured: Measured) -> dict[str, Any]:
     if row.at_most is not None:
         met = ratio <= row.at_most
     elif row.seconds_at_most is not None:
-        met = subject["most"] <= row.seconds_at_most
+        met = subject["median"] <= row.seconds_at_most
+    elif row.p99_at_most is not None:
+        met = subject["p99"] <= row.p99_at_most
     both = subject["cpu"] is not None and floor["cpu"]
     return {
         "number": row.number,
@@ -121,6 +140,7 @@ def _row(row: Row, measured: Measured) -> dict[str, Any]:
         "cpuRatio": subject["cpu"] / floor["cpu"] if both else None,
         "atMost": row.at_most,
         "secondsAtMost": row.seconds_at_most,
+        "p99AtMost": row.p99_at_most,
         "met": met,
     }
 
@@ -135,16 +155,18 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     if row["atMost"] is not None:
         target = f"{row['atMost']:g} x"
     elif row["secondsAtMost"] is not None:
-        target = f"{duration(row['secondsAtMost'])}, slowest {duration(subject['most'])}"
+        target = duration(row["secondsAtMost"])
+    elif row["p99AtMost"] is not None:
+        target = f"{duration(row['p99AtMost'])} at p99, which is {duration(subject['p99'])}"
     if row["met"] is not None:
         target += "" if row["met"] else " (missed)"
     return (
         str(row["number"]),
         row["what"],
-        quantity(subject["median"], unit),
+        shown(subject, unit),
         duration(subject["cpu"]),
         row["floorIs"],
-        quantity(floor["median"], unit),
+        shown(floor, unit),
         duration(floor["cpu"]),
         times(row["ratio"]),
         times(row["cpuRatio"]),
@@ -161,9 +183,16 @@ def render(rows: Iterable[tuple[str, ...]], heads: tuple[str, ...] = HEADS) -> s
     return "\n".join(f"| {text} |" for text in texts)
 
 
+def shown(figure: Mapping[str, Any], unit: str) -> str:
+    """Give a figure in its row's unit."""
+    return quantity(figure["cpu"] or figure["median"] if unit == "/s" else figure["median"], unit)
+
+
 def quantity(amount: float | None, unit: str) -> str:
     """Give what was measured in a unit that suits it."""
-    return duration(amount) if unit == "s" or amount is None else f"{amount / 2**20:.1f} MiB"
+    if unit == "s" or amount is None:
+        return duration(amount)
+    return f"{1 / amount:.2f} /s" if unit == "/s" else f"{amount / 2**20:.1f} MiB"
 
 
 def duration(seconds: float | None) -> str:

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from benchmarks import markers, page
 from benchmarks.all import BENCHMARKS
+from pytest_ocap.marker_table import MARKERS
 
 ROOT = Path(__file__).parents[2]
 
-QUICK = ("start", "death", "messages", "vats", "imports")
+QUICK = ("start", "death", "messages", "vats", "recording", "imports")
 
 
 def run(module: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -44,7 +46,8 @@ def test_each_row_has_a_subject_and_a_floor_and_the_report_is_the_table(tmp_path
         assert 0 < row["subject"]["least"] <= row["subject"]["median"] <= row["subject"]["most"]
         assert row["floor"]["median"] > 0
         assert row["ratio"] == pytest.approx(row["subject"]["median"] / row["floor"]["median"])
-        assert (row["met"] is None) == (row["atMost"] is None and row["secondsAtMost"] is None)
+        assert (row["met"] is None) == (row["atMost"] is row["secondsAtMost"] is row["p99AtMost"] is None)
+    assert report["notMeasured"] == []
     heads, line, *lines = done.stdout.splitlines()
     assert len({len(text) for text in (heads, line, *lines)}) == 1
     assert len(lines) == len(rows)
@@ -53,6 +56,18 @@ def test_each_row_has_a_subject_and_a_floor_and_the_report_is_the_table(tmp_path
 
     assert compared.returncode == 0, compared.stderr
     assert [text.split(" | ")[4].strip() for text in compared.stdout.splitlines()[2:]] == ["1.00"] * len(rows)
+
+
+def test_a_table_takes_the_place_of_the_old_one_on_its_page_and_touches_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "page.md"
+    file.write_text("# Title\n\n<!-- table: begin -->\nold\n<!-- table: end -->\n\nafter\n")
+
+    page.put("table", "| new |\n", file)
+
+    assert page.text_of("table", file) == "| new |"
+    assert file.read_text() == "# Title\n\n<!-- table: begin -->\n\n| new |\n\n<!-- table: end -->\n\nafter\n"
+    with pytest.raises(ValueError, match="scaling: begin"):
+        page.put("scaling", "| new |", file)
 
 
 def test_a_benchmark_that_there_is_not_is_named() -> None:
@@ -70,16 +85,17 @@ def test_no_two_benchmarks_and_no_two_rows_have_one_name() -> None:
     assert len(set(rows)) == len(rows)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="processor time is read from /proc")
-def test_homes_of_each_size_are_measured_beside_an_empty_one(short_tmp: Path) -> None:
-    program = """
+def measured(short_tmp: Path, call: str) -> list[list[str]]:
+    """Measure something in a process of its own, and give name, amount and processor time of each sample."""
+    program = f"""
 import sys
 from pathlib import Path
+from benchmarks import markers, sizes, sweeping
 from benchmarks.measuring import adopt_orphans
-from benchmarks.sizes import measure_sizes
 adopt_orphans()
-for name, sample in sorted(measure_sizes(Path(sys.argv[1]), (1, 3), 1).items()):
-    print(name, sample.amount > 0, sample.cpu)
+place = Path(sys.argv[1])
+for name, sample in sorted(({call}).items()):
+    print(name, sample.amount, sample.cpu, sep="|")
 """
     done = subprocess.run(
         [sys.executable, "-P", "-c", program, str(short_tmp)],
@@ -89,10 +105,28 @@ for name, sample in sorted(measure_sizes(Path(sys.argv[1]), (1, 3), 1).items()):
         timeout=120,
         check=False,
     )
-
     assert done.returncode == 0, done.stderr
-    found = [line.split() for line in done.stdout.splitlines()]
-    assert [(kind, int(size), positive) for kind, size, positive, _cpu in found] == [
-        (kind, size, "True") for kind in ("memory", "start") for size in (0, 1, 3)
+    return [line.split("|") for line in done.stdout.splitlines()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processor time is read from /proc")
+def test_the_set_up_under_a_marker_is_measured_beside_what_it_asks_of_daemons(short_tmp: Path) -> None:
+    found = {
+        name: float(amount)
+        for name, amount, _cpu in measured(short_tmp, 'markers.measure_markers(place, ["stale_socket"])')
+    }
+
+    rows = [row for row in markers.BENCHMARK.rows if "first" in row.what or "`stale_socket`" in row.what]
+    assert found.keys() == {name for row in rows for name in (row.subject, row.floor)}
+    assert all(0 < found[row.floor] <= found[row.subject] for row in rows)
+    assert len(markers.BENCHMARK.rows) == 1 + len(MARKERS)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processor time is read from /proc")
+def test_homes_of_each_size_are_measured_beside_an_empty_one(short_tmp: Path) -> None:
+    found = [
+        (*name.split(), float(amount) > 0, cpu == "None")
+        for name, amount, cpu in measured(short_tmp, "sizes.measure_sizes(place, (1, 3), 1)")
     ]
-    assert all((cpu == "None") == (kind == "memory") for kind, _size, _positive, cpu in found)
+
+    assert found == [(kind, str(size), True, kind == "memory") for kind in ("memory", "start") for size in (0, 1, 3)]
