@@ -351,6 +351,12 @@ class NotQuarantinedError(OcapError):
     code = "not-quarantined"
 
 
+class SystemSubclusterError(OcapError):
+    """The subcluster is the host program's own: clients cannot end it, or replace its code."""
+
+    code = "system-subcluster"
+
+
 class RepairError(OcapError):
     """The subcluster could not be repaired and stays quarantined."""
 

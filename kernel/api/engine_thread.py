@@ -54,6 +54,7 @@ class EngineThread:
     """One engine; an implementation of :class:`kernel.daemon.methods.Service`."""
 
     kernel: Engine
+    is_host = True
 
     def __init__(self, home: Home, options: KernelOptions, log: Log, services: Iterable[HostedService] = ()) -> None:
         """Make it; ``services`` are there before the first vat runs."""

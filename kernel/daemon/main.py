@@ -79,6 +79,7 @@ class Daemon:
     """One daemon; an implementation of :class:`kernel.daemon.methods.Service`."""
 
     kernel: Kernel
+    is_host = False
 
     def __init__(self) -> None:
         self._status = StatusPipe(None)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
         kernel: Kernel
 
+        @property
+        def is_host(self) -> bool:
+            """Whether callers are the program that runs the kernel, whose own the system subclusters are."""
+
         def daemon_facts(self) -> dict[str, Any]:
             """Give the ``daemon`` part of ``getStatus``, without ``state``."""
 
@@ -151,12 +155,12 @@ async def _launch(service: Service, arguments: dict[str, Any]) -> object:
 
 async def _terminate_subcluster(service: Service, arguments: dict[str, Any]) -> None:
     parse_subcluster_id(arguments["id"])
-    await service.kernel.terminate_subcluster(arguments["id"])
+    await service.kernel.terminate_subcluster(arguments["id"], by_host=service.is_host)
 
 
 async def _terminate_vat(service: Service, arguments: dict[str, Any]) -> None:
     parse_vat_id(arguments["id"])
-    await service.kernel.terminate_vat(arguments["id"])
+    await service.kernel.terminate_vat(arguments["id"], by_host=service.is_host)
 
 
 async def _restart_vat(service: Service, arguments: dict[str, Any]) -> None:
@@ -165,11 +169,11 @@ async def _restart_vat(service: Service, arguments: dict[str, Any]) -> None:
 
 
 async def _terminate_all_vats(service: Service, arguments: dict[str, Any]) -> None:
-    await service.kernel.terminate_all_vats()
+    await service.kernel.terminate_all_vats(by_host=service.is_host)
 
 
 async def _clear_state(service: Service, arguments: dict[str, Any]) -> None:
-    await service.kernel.clear_state()
+    await service.kernel.clear_state(by_host=service.is_host)
 
 
 async def _collect_garbage(service: Service, arguments: dict[str, Any]) -> None:
@@ -222,14 +226,16 @@ async def _execute_query(service: Service, arguments: dict[str, Any]) -> object:
 
 async def _repair(service: Service, arguments: dict[str, Any]) -> object:
     parse_subcluster_id(arguments["id"])
-    return await service.kernel.repair_subcluster(arguments["id"], arguments.get("bundles"))
+    return await service.kernel.repair_subcluster(arguments["id"], arguments.get("bundles"), by_host=service.is_host)
 
 
 async def _prune(service: Service, arguments: dict[str, Any]) -> object:
     ids = arguments.get("ids")
     for name in ids or ():
         parse_subcluster_id(name)
-    return await service.kernel.prune_subclusters(ids, quarantined=arguments.get("quarantined", False))
+    return await service.kernel.prune_subclusters(
+        ids, quarantined=arguments.get("quarantined", False), by_host=service.is_host
+    )
 
 
 async def _shutdown(service: Service, arguments: dict[str, Any]) -> object:

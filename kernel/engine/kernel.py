@@ -24,14 +24,8 @@ from kernel.engine.termination import Termination
 from kernel.engine.vats import Vats
 from kernel.errors import LaunchError, NotFoundError, RejectedError, UsageError
 from kernel.fetch import BundleCache
-from kernel.refs import (
-    parse_kref,
-    parse_subcluster_id,
-    subcluster_id,
-)
-from kernel.refs import (
-    vat_id as vat_name,
-)
+from kernel.refs import parse_kref, parse_subcluster_id, subcluster_id
+from kernel.refs import vat_id as vat_name
 from kernel.workers import Limits, WorkerPool
 
 TYPE_CHECKING = False
@@ -185,7 +179,7 @@ class Kernel(Objects):
         """Give the process id of the worker of each vat that has one (None while it is being made)."""
         return {vat_name(vat): pid for vat, pid in self._vats.process_ids().items()}
 
-    # --- subclusters ---
+    # --- subclusters; ``by_host`` is False for clients, who cannot end a system subcluster or replace its code ---
 
     async def launch_subcluster(self, config: ClusterConfig) -> dict[str, Any]:
         """Launch a subcluster; see :meth:`kernel.engine.launch.Launcher.launch`."""
@@ -224,34 +218,38 @@ class Kernel(Objects):
             raise NotFoundError(f"there is no system subcluster {name!r}", remedy="Launch it.")
         await self.terminate_subcluster(subcluster_id(number))
 
-    async def terminate_subcluster(self, name: str) -> None:
+    async def terminate_subcluster(self, name: str, *, by_host: bool = True) -> None:
         """Remove a subcluster, running or quarantined, with all that it has.
 
         Raises:
             NotFoundError: There is no such subcluster.
+            SystemSubclusterError: It is the host's.
             StoreError: The store failed; nothing was removed.
         """
         record = self._lookup.subcluster(name)
+        self._lookup.check_owner(record.id, by_host)
         self._termination.remove_subcluster(record.id)
         self._quarantine.forget(record.id)
 
-    async def terminate_vat(self, name: str) -> None:
+    async def terminate_vat(self, name: str, *, by_host: bool = True) -> None:
         """Remove one vat; a subcluster whose last vat goes, goes with it.
 
         Raises:
             NotFoundError: There is no such vat.
+            SystemSubclusterError: It is the host's.
             StoreError: The store failed; nothing was removed.
         """
         vat = self._lookup.vat(name)
+        self._lookup.check_owner(vat.subcluster_id, by_host)
         if len(self._store.vats.of_subcluster(vat.subcluster_id)) == 1:
             await self.terminate_subcluster(subcluster_id(vat.subcluster_id))
         else:
             self._termination.remove_vat(vat)
 
-    async def terminate_all_vats(self) -> None:
-        """Remove every subcluster."""
+    async def terminate_all_vats(self, *, by_host: bool = True) -> None:
+        """Remove every subcluster; those of the host's own for the host only."""
         for record in self._store.subclusters.all():
-            if record.state == "running":
+            if record.state == "running" and (by_host or record.system is None):
                 await self.terminate_subcluster(subcluster_id(record.id))
 
     async def restart_vat(self, name: str) -> None:
@@ -277,14 +275,21 @@ class Kernel(Objects):
         """
         return await self._vats.ping(self._lookup.runnable_vat(name).id)
 
-    async def repair_subcluster(self, name: str, bundles: dict[str, str] | None = None) -> dict[str, Any]:
+    async def repair_subcluster(
+        self, name: str, bundles: dict[str, str] | None = None, *, by_host: bool = True
+    ) -> dict[str, Any]:
         """Let a quarantined subcluster run again; see :meth:`kernel.engine.quarantine.Quarantine.repair`."""
+        self._lookup.check_owner(parse_subcluster_id(name), by_host or not bundles, "the bundles of ")
         record = await self._quarantine.repair(name, bundles)
         return describe_subcluster(self._store, record, self._quarantine.records)
 
-    async def prune_subclusters(self, names: list[str] | None, quarantined: bool = False) -> dict[str, Any]:
+    async def prune_subclusters(
+        self, names: list[str] | None, quarantined: bool = False, *, by_host: bool = True
+    ) -> dict[str, Any]:
         """Remove quarantined subclusters for good; see :meth:`kernel.engine.quarantine.Quarantine.prune`."""
-        return self._quarantine.prune(names, quarantined=quarantined)
+        for name in names or ():
+            self._lookup.check_owner(parse_subcluster_id(name), by_host)
+        return self._quarantine.prune(names, quarantined=quarantined, system_too=by_host)
 
     # --- messages ---
 
@@ -364,13 +369,16 @@ class Kernel(Objects):
             if self._store.references.count() == before:
                 return
 
-    async def clear_state(self) -> None:
+    async def clear_state(self, *, by_host: bool = True) -> None:
         """Remove every subcluster and all that belongs to them; identifiers are not used again.
 
         Raises:
+            SystemSubclusterError: There is one of the host's; nothing was removed.
             LaunchError: A launch is under way; nothing was removed.
             StoreError: The store failed; what is left can be cleared again.
         """
+        for record in self._store.subclusters.all():
+            self._lookup.check_owner(record.id, by_host)
         if self._launcher.launching:
             raise LaunchError("a launch is under way, so nothing was cleared", remedy="Try again when it has ended.")
         await self.terminate_all_vats()

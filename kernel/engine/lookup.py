@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kernel.engine.router import quarantined_error
-from kernel.errors import NotFoundError, RefError
-from kernel.refs import format_kref, parse_kref, parse_subcluster_id, parse_vat_id
+from kernel.errors import NotFoundError, RefError, SystemSubclusterError
+from kernel.refs import format_kref, parse_kref, parse_subcluster_id, parse_vat_id, subcluster_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,18 @@ class Lookup:
                 f"there is no subcluster {name}", subclusterId=name, remedy="See 'ocap subcluster list'."
             )
         return record
+
+    def check_owner(self, subcluster: int, by_host: bool, what: str = "") -> None:
+        """Refuse clients what only the host may do with a system subcluster of its own (SystemSubclusterError)."""
+        record = None if by_host else self._store.subclusters.get(subcluster)
+        if record is not None and record.system is not None:
+            name = subcluster_id(record.id)
+            raise SystemSubclusterError(
+                f"{what}system subcluster {name} ({record.system!r}) belongs to the program that launched it",
+                remedy="That program can do it: see 'Services of the program' in docs/library.md.",
+                subclusterId=name,
+                system=record.system,
+            )
 
     def vat(self, name: str) -> VatRecord:
         """Give a vat by its id; NotFoundError when there is none."""

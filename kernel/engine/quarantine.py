@@ -295,12 +295,13 @@ class Quarantine:
 
     # --- removing ---
 
-    def prune(self, names: list[str] | None, *, quarantined: bool) -> dict[str, Any]:
+    def prune(self, names: list[str] | None, *, quarantined: bool, system_too: bool = True) -> dict[str, Any]:
         """Remove quarantined subclusters for good.
 
         Args:
             names: Their ids; or None together with
-            quarantined: all of them.
+            quarantined: all of them,
+            system_too: those of the host's own too.
 
         Returns:
             ``{"pruned": [...]}``, saying for each what was removed.
@@ -312,7 +313,8 @@ class Quarantine:
         """
         if bool(names) == quarantined:
             raise UsageError("name the subclusters to prune, or ask for all that are quarantined")
-        numbers = [parse_subcluster_id(name) for name in names or ()] or sorted(self.records)
+        numbers = [parse_subcluster_id(name) for name in names or ()]
+        numbers = numbers or [number for number in sorted(self.records) if system_too or not self._is_system(number)]
         for number in numbers:
             if self._store.subclusters.get(number) is None:
                 raise NotFoundError(
@@ -327,6 +329,10 @@ class Quarantine:
                     remedy=f"Use 'ocap subcluster terminate {subcluster_id(number)}'; nothing was removed.",
                 )
         return {"pruned": [self._prune_one(number) for number in dict.fromkeys(numbers)]}
+
+    def _is_system(self, number: int) -> bool:
+        record = self._store.subclusters.get(number)
+        return record is not None and record.system is not None
 
     def _prune_one(self, number: int) -> dict[str, Any]:
         record = self.records[number]

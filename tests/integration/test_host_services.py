@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from coroutines import run
 from kernel.api import CapData, Client, Kernel, Slot
 from kernel.daemon.ensure import ensure_daemon, stop_daemon
 from kernel.daemon.home import Home
-from kernel.errors import ConfigError, NotFoundError, NotRunningError, RejectedError, UsageError
+from kernel.errors import ConfigError, NotFoundError, NotRunningError, RejectedError, SystemSubclusterError, UsageError
 
 USER = """
     from kernel.vat import E, Exo
@@ -215,3 +216,56 @@ def test_a_daemon_goes_on_without_the_services_of_the_program(short_tmp: Path) -
             client.send(root, "ask", "host", "all")
     finally:
         stop_daemon(home)
+
+
+def test_clients_cannot_end_or_replace_what_the_program_launched(short_tmp: Path) -> None:
+    home = Home(short_tmp / "h")
+    counter = bundle(short_tmp, "c")
+
+    async def launch() -> str:
+        async with Kernel.open(home.path) as kernel:
+            shell = {**config(main=counter, other=counter), "services": ["kernelFacet"]}
+            await kernel.launch_subcluster(config(main=counter))
+            return str((await kernel.launch_system_subcluster("shell", shell))["rootKref"])
+
+    root = run(launch())
+    ensure_daemon(home)
+    try:
+        with Client.of_home(home.path) as client:
+            refusals: list[Callable[[], object]] = [
+                lambda: client.terminate_subcluster("s2"),
+                lambda: client.terminate_vat("v3"),
+                client.clear_state,
+            ]
+            for refused in refusals:
+                with pytest.raises(SystemSubclusterError, match=r"s2.*'shell'") as caught:
+                    refused()
+                assert caught.value.data["subclusterId"] == "s2"
+                assert [entry["id"] for entry in client.get_status()["subclusters"]] == ["s1", "s2"]
+            client.terminate_all_vats()
+            assert [entry["id"] for entry in client.get_status()["subclusters"]] == ["s2"]
+            assert client.send(root, "increment") == 1
+    finally:
+        stop_daemon(home)
+    (short_tmp / "c.bundle").rename(short_tmp / "d.bundle")
+    ensure_daemon(home)
+    try:
+        with Client.of_home(home.path) as client:
+            with pytest.raises(SystemSubclusterError, match="bundles of system subcluster s2"):
+                client.repair_subcluster("s2", {"main": str(short_tmp / "d.bundle")})
+            with pytest.raises(SystemSubclusterError, match="s2"):
+                client.prune_subcluster(["s2"])
+            assert client.prune_subcluster(quarantined=True) == []
+            (short_tmp / "d.bundle").rename(short_tmp / "c.bundle")
+            assert client.repair_subcluster("s2")["state"] == "running"
+            assert client.send(root, "read") == 1
+    finally:
+        stop_daemon(home)
+
+    async def end() -> None:
+        async with Kernel.open(home.path) as kernel:
+            await kernel.terminate_vat("v3")
+            await kernel.clear_state()
+            assert (await kernel.get_status())["subclusters"] == []
+
+    run(end())

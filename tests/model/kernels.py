@@ -110,6 +110,7 @@ class InProcess:
     """The engine in this process; a crash leaves the files as they are at that moment."""
 
     takes_references = True
+    is_host = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

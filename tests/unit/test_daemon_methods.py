@@ -15,6 +15,7 @@ class NoKernel:
     """A service whose kernel must not be reached."""
 
     kernel: Any = None
+    is_host = False
 
     def daemon_facts(self) -> dict[str, Any]:
         raise AssertionError("the kernel was asked")
