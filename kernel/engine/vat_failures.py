@@ -51,13 +51,16 @@ def died_starting(vat: int, name: str, exit_: WorkerExit) -> VatInitError | Reso
             vatId=vat_name(vat),
             remedy="Raise the daemon's limit of open files, processes or memory, or end what uses them up.",
         )
+    twice = "twice, the second time " if exit_.from_outside else ""  # the first is tried again
     return VatInitError(
-        f"the worker of vat {vat_name(vat)} ({name}) ended while it was starting: {exit_.reason}",
+        f"the worker of vat {vat_name(vat)} ({name}) ended {twice}while it was starting: {exit_.reason}",
         vat=name,
         vatId=vat_name(vat),
         signal=exit_.signal,
         exitStatus=exit_.status,
-        remedy="See the daemon's log.",
+        remedy="See what kills it, free memory perhaps, and repair the subcluster."
+        if exit_.from_outside
+        else "See the daemon's log.",
     )
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from kernel.engine.garbage import Actions
     from kernel.engine.translation import Translation
+    from kernel.errors import OcapError
     from kernel.events import Log
     from kernel.loop import Future, TimerHandle
     from kernel.store.deliveries import DeliveryRecord
@@ -35,6 +36,22 @@ class VatProcess:
         self.pings: list[Future[str]] = []
         self.ready = False
         self.ended = False
+        self.started_again = False
+        """Whether its worker was killed from outside while it started, and this is the second try."""
+
+    def end(self, why: OcapError) -> None:
+        """End the worker at once, and tell those who wait for it why."""
+        self.ended = True
+        self.ready = False
+        self.stop_timer()
+        if self.worker is not None:
+            self.worker.kill()
+        for ping in self.pings:
+            ping.set_exception(why)
+        self.pings.clear()
+        self.end_reaping()
+        if self.started is not None and not self.started.done():
+            self.started.set_exception(why)
 
     def stop_timer(self) -> None:
         """Let the deadline of what just ended pass without effect."""

@@ -210,20 +210,9 @@ class Vats:
         process = self._processes.pop(vat_id, None)
         if process is None:
             return
-        process.ended = True
-        process.ready = False
-        process.stop_timer()
         self._delivering.discard(vat_id)
+        process.end(why or failures.ended(vat_id, process.name))
         self._starts.over(process)
-        if process.worker is not None:
-            process.worker.kill()
-        gone = why or failures.ended(vat_id, process.name)
-        for ping in process.pings:
-            ping.set_exception(gone)
-        process.pings.clear()
-        process.end_reaping()
-        if process.started is not None and not process.started.done():
-            process.started.set_exception(gone)
 
     def restart_after_loss(self, error: StoreError) -> None:
         """Forget workers that saw what was then undone; deliveries begin anew from what is durable."""
@@ -391,8 +380,18 @@ class Vats:
             return
         if process.ready:
             self._abort_delivery(process, failures.died(process.vat_id, process.name, exit_))
+        elif exit_.from_outside and not process.started_again:
+            self._start_again(process, exit_)
         else:
             self._fail_start(process, failures.died_starting(process.vat_id, process.name, exit_))
+
+    def _start_again(self, process: VatProcess, exit_: WorkerExit) -> None:
+        """Try a start once more that was killed from outside: that says nothing of the bundle."""
+        process.stop_timer()
+        process.started_again = True
+        vat = vat_name(process.vat_id)
+        self._log.warning("vat.start-again", vatId=vat, vat=process.name, reason=exit_.reason)
+        self._begin_turn(process)
 
     async def ping(self, vat_id: int) -> str:
         """Ask a vat's worker for a sign of life, starting it if need be; gives ``"pong"``."""

@@ -339,9 +339,10 @@ def _exit_of(pid: int | None, wait_status: int | None, reason: str | None) -> Wo
     if code >= 0:
         return WorkerExit(pid, code, None, reason or f"it ended itself with exit status {code}")
     name = signal_name(-code)
-    if reason is None:
-        reason = f"it was killed by {name}{_WHY.get(name, '')}"
-    return WorkerExit(pid, None, name, reason)
+    if reason is not None:
+        return WorkerExit(pid, None, name, reason)
+    reason = f"it was killed by {name}{_WHY.get(name, '')}"
+    return WorkerExit(pid, None, name, reason, from_outside=name == "SIGKILL")
 
 
 _WHY = {

@@ -45,6 +45,8 @@ class WorkerExit(Record):
         reason: One sentence for a person.
         unavailable: Whether the machine could not give it a process, or took that away with all others: what the worker
             was to run is not to blame.
+        from_outside: Whether it was killed, and by neither the kernel nor a fault of its own: the system ran out of
+            memory, or a person did it.
     """
 
     pid: int | None
@@ -52,3 +54,4 @@ class WorkerExit(Record):
     signal: str | None
     reason: str
     unavailable: bool = False
+    from_outside: bool = False
