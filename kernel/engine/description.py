@@ -8,11 +8,12 @@ from kernel.refs import ROOT_VREF, object_kref, subcluster_id, vat_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from kernel.store import Store
     from kernel.store.subclusters import QuarantineRecord, SubclusterRecord
+    from kernel.store.vats import VatRecord
 
     Quarantines = Mapping[int, QuarantineRecord]
 
@@ -20,17 +21,26 @@ if TYPE_CHECKING:
 def describe_kernel(store: Store, quarantines: Quarantines) -> dict[str, Any]:
     """Give every vat and subcluster whose launch is complete."""
     records = [record for record in store.subclusters.all() if record.state == "running"]
-    subclusters = [describe_subcluster(store, record, quarantines) for record in records]
+    members: dict[int, list[VatRecord]] = {}
+    for vat in store.vats.all():
+        members.setdefault(vat.subcluster_id, []).append(vat)
+    subclusters = [_describe(store, record, members.get(record.id, []), quarantines) for record in records]
     vats = [
-        {"id": vat, "config": subcluster["config"]["vats"].get(name), "subclusterId": subcluster["id"]}
+        {"id": number, "config": subcluster["config"]["vats"].get(name), "subclusterId": subcluster["id"]}
         for subcluster in subclusters
-        for name, vat in subcluster["vats"].items()
+        for name, number in subcluster["vats"].items()
     ]
     return {"vats": vats, "subclusters": subclusters, "remoteComms": {"state": "disconnected"}}
 
 
 def describe_subcluster(store: Store, record: SubclusterRecord, quarantines: Quarantines) -> dict[str, Any]:
     """Give one subcluster; one whose record cannot be read has an empty configuration."""
+    return _describe(store, record, store.vats.of_subcluster(record.id), quarantines)
+
+
+def _describe(
+    store: Store, record: SubclusterRecord, members: Sequence[VatRecord], quarantines: Quarantines
+) -> dict[str, Any]:
     quarantine = quarantines.get(record.id)
     try:
         config = json.loads(record.config)
@@ -38,7 +48,7 @@ def describe_subcluster(store: Store, record: SubclusterRecord, quarantines: Qua
         config = None
     if not isinstance(config, dict) or not isinstance(config.get("vats"), dict):
         config = {"bootstrap": None, "vats": {}}
-    vats = {vat.name: vat.id for vat in store.vats.of_subcluster(record.id)}
+    vats = {vat.name: vat.id for vat in members}
     root = vats.get(str(config.get("bootstrap")))
     ref = None if root is None else store.references.ref_of(root, ROOT_VREF)
     return {
