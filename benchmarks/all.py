@@ -7,7 +7,6 @@ from benchmarks import death, imports, markers, messages, recording, sizes, star
 BENCHMARKS = (
     starting.BENCHMARK,
     sizes.BENCHMARK,
-    sizes.LARGEST,
     death.BENCHMARK,
     messages.BENCHMARK,
     vats.BENCHMARK,

@@ -7,6 +7,7 @@ by the benchmarks of this tree; the two take turns, so that what disturbs the ma
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import statistics
@@ -61,6 +62,7 @@ def checked_out(revision: str) -> Iterator[Path]:
             (path / "benchmarks").symlink_to(ROOT / "benchmarks")
             for package in ("kernel", "pytest_ocap"):
                 (path / package).symlink_to(tree / package)
+                compileall.compile_dir(tree / package, quiet=2)  # or the first round would measure the compiler
             yield path
         finally:
             subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)

@@ -22,7 +22,12 @@ _DIED = 4  # the exit status of `ocap daemon start`
 
 def measure(place: Path) -> dict[str, list[Sample]]:
     """Kill daemons, and children without any meaning."""
-    places = [place / str(number) for number in range(DEATHS)]
+    return measure_deaths(place, DEATHS)
+
+
+def measure_deaths(place: Path, deaths: int) -> dict[str, list[Sample]]:
+    """Kill so many of each."""
+    places = [place / str(number) for number in range(deaths)]
     for each in places:
         each.mkdir()
     return {"death": [_death(each) for each in places], "waitpid": [_waitpid() for _ in places]}

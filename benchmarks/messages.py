@@ -94,9 +94,19 @@ def measure(place: Path) -> dict[str, Sample]:
         return samples
 
 
-@contextmanager
-def _daemon(place: Path) -> Iterator[tuple[Client, Callable[..., dict[str, Any]]]]:
-    home, source, bundle = place / "h", place / "main.py", place / "main.bundle"
+def in_sequence(client: Client, place: Path, commits: int, round_trips: int) -> tuple[float, float]:
+    """Launch what sends in a daemon, and give the seconds of a durable message and of one from vat to vat."""
+    config = _bundled(place)
+    counter = client.call("launchSubcluster", {"config": config("counter")})["rootKref"]
+    client.call("queueMessage", [counter, "increment", []])
+    message = _each(commits, lambda: client.call("queueMessage", [counter, "increment", []]))
+    two = client.call("launchSubcluster", {"config": config("sender", "peer")})["rootKref"]
+    return message.amount, _between_vats(client, [two, "one_by_one", [round_trips]], round_trips).amount
+
+
+def _bundled(place: Path) -> Callable[..., dict[str, Any]]:
+    """Make the bundle of what sends; give what gives the configuration of vats of some names."""
+    source, bundle = place / "main.py", place / "main.bundle"
     source.write_text(SOURCE)
     bundle.write_bytes(build_bundle(os.fspath(source)))
 
@@ -107,6 +117,12 @@ def _daemon(place: Path) -> Iterator[tuple[Client, Callable[..., dict[str, Any]]
         }
         return {"bootstrap": first, "vats": vats}
 
+    return config
+
+
+@contextmanager
+def _daemon(place: Path) -> Iterator[tuple[Client, Callable[..., dict[str, Any]]]]:
+    home, config = place / "h", _bundled(place)
     ocap(home, "daemon", "start")
     pid = int((home / "daemon.pid").read_text())
     try:

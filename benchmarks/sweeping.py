@@ -10,13 +10,25 @@ import json
 import os
 import statistics
 import sys
+import time
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from benchmarks.measuring import FailedError, Meter, await_gone, ocap, run
 from benchmarks.table import Benchmark, Row, Sample
+from pytest_ocap import processes
+from pytest_ocap.drivers.kernel import KernelDriver
+from pytest_ocap.homes import Homes, copy_tree
+from pytest_ocap.persisted import PersistedStore
+from pytest_ocap.sweeps.choosing import injector_for
+from pytest_ocap.sweeps.ledger import Ledger
+from pytest_ocap.sweeps.workloads import WORKLOADS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from pytest_ocap.sweeps.cases import Armed
 
 KINDS = ("kill", "errno", "hang", "powerloss", "slow")
 
@@ -56,6 +68,47 @@ def swept(place: Path, kind: str, seconds: int) -> Sample:
         raise FailedError(f"no run with {kind} was made within {seconds} s")
     assert meter.sample.cpu is not None
     return Sample(sweep_of_start["seconds"] / sweep_of_start["tried"], meter.sample.cpu / sweep_of_start["tried"])
+
+
+def pace(home: Path, points: int) -> float:
+    """Give the seconds that a kill costs in a home that is there, over some of the points of a start and stop.
+
+    At each the home is copied, the copy's daemon is killed at the point, and the next one has to start, answer and
+    stop.  What a sweep asks of every subcluster besides would grow with their number by itself, and is left out.
+    """
+    driver, start = KernelDriver(), WORKLOADS["start"]
+
+    def live(copy: Path, armed: Armed) -> None:
+        start.run(driver, Ledger(PersistedStore(copy, ())), armed.start)
+
+    with closing(Homes("pace")) as made, closing(injector_for(driver)) as injector:
+        with _copied(home, made) as copy:
+            cases = list(injector.cases(driver, start, copy, lambda armed: live(copy, armed)))
+        kills = [case for case in cases if case.sweep == "kill" and not case.asked]
+        began, struck = time.perf_counter(), 0
+        for case in kills[:: max(1, len(kills) // points)][:points]:
+            with _copied(home, made) as copy:
+                with injector.armed(driver, copy, case) as armed:
+                    live(copy, armed)
+                    struck += armed.fired() is not None
+                processes.end(copy)
+                for verb in (driver.start, driver.ping, driver.stop):
+                    outcome = verb(copy, timeout=driver.start_timeout)
+                    if not outcome.ok:
+                        raise FailedError(f"after {case.id}: {outcome.describe()}")
+        if not struck:
+            raise FailedError(f"none of {len(kills)} points was reached")
+        return (time.perf_counter() - began) / struck
+
+
+@contextmanager
+def _copied(home: Path, homes: Homes) -> Iterator[Path]:
+    copy = homes.make()
+    try:
+        copy_tree(home, copy)
+        yield copy
+    finally:
+        homes.remove(copy)
 
 
 _LIFE = "one start and stop"
