@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
-from pytest_ocap.clients import ADOPTERS, BYSTANDERS, RUNNING
+from pytest_ocap.clients import ADOPTERS, BYSTANDERS, FORKED, is_client
 from pytest_ocap.evidence import Event
 from pytest_ocap.processes import TOKEN
 
@@ -35,6 +35,9 @@ MOST_FILE_EVENTS = 300
 
 MOST_DIRECTORIES = 64
 """How many directories are watched for one run."""
+
+MOST_OF_COMMAND = 300
+"""How many characters of a command line are kept."""
 
 LOOK_SECONDS = 0.05
 """How long after a look at the process table the next one comes at the earliest: news come in bursts."""
@@ -87,7 +90,7 @@ def role_of(pid: int, ppid: int, known: dict[int, str]) -> str:
         return "bystander"
     if pid in ADOPTERS:
         return "runner"
-    if ppid == os.getpid() or pid in RUNNING:
+    if is_client(pid, ppid):
         return "client"
     return "worker" if known.get(ppid) in ("daemon", "worker") else "daemon"
 
@@ -196,7 +199,7 @@ class Observer:
         young = self._journal.now() - began < YOUNG_SECONDS
         seen = self._found.get(pid)
         if seen is None and not self._is_ours(pid, ppid):
-            if young and ppid == os.getpid():
+            if young and is_client(pid, ppid):
                 self._young = True  # it may be about to become a client, as nobody else's child does
             else:
                 self._judged.add(pid)
@@ -207,7 +210,7 @@ class Observer:
             seen.descriptor = os.pidfd_open(pid)
             self._found[pid] = seen
             self._epoll.register(seen.descriptor, select.EPOLLIN)
-        seen.name, seen.command = name, _command(pid) or seen.command
+        seen.name, seen.command = name, self._command(pid) or seen.command
         if young:
             self._young = True
         else:
@@ -218,8 +221,17 @@ class Observer:
             return False
         if ppid in self._found and self._found[ppid].ended is None:
             return True
+        client = FORKED.get(pid)
+        if client is not None:
+            return client.home.parent == self._root
         words = _read(pid, "cmdline")
         return self._token in _read(pid, "environ") or self._place in words
+
+    def _command(self, pid: int) -> str:
+        client = FORKED.get(pid)
+        if client is not None:
+            return client.command[:MOST_OF_COMMAND]
+        return _read(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()[:MOST_OF_COMMAND]
 
     def _read_ends(self, ready: list[int], now: float) -> None:
         for seen in self._found.values():

@@ -128,4 +128,7 @@ def close(config: pytest.Config) -> None:
     """Remove all homes of this process, and end what uses them."""
     homes = config.stash.get(homes_key, None)
     if homes is not None:
+        from pytest_ocap.clients import close_launchers
+
         homes.close()
+        close_launchers()

@@ -2,6 +2,7 @@
 
 Invariant: the daemon is started and stopped by the ``ocap`` command and asked over its socket; nothing of the kernel
 runs in this process.  All that is taken from the package ``kernel`` is where it lies and which version it is.
+A command is a process of its own; where that makes no difference it is forked from one that has imported it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,27 @@ from pytest_ocap import processes, rpc
 from pytest_ocap.clients import run_client
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import FULL, PLAIN, Audit, Capability, Interrupt, Listed, Outcome, Setting, Subcluster
+from pytest_ocap.drivers.fork_server import ForkServer
 from pytest_ocap.drivers.kernel_vats import COUNTER, LINKED
 from pytest_ocap.verdict import HarnessBrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+IMPORTS = (
+    "kernel.cli.app",
+    "kernel.cli.daemon",
+    "kernel.cli.failure",
+    "kernel.cli.parser",
+    "kernel.cli.parser_daemon",
+    "kernel.cli.parser_subcluster",
+    "kernel.cli.waiting",
+    "kernel.daemon.ensure",
+    "kernel.daemon.stop",
+    "kernel.ending",
+    "locale",
+)
+"""What the commands import that are run most."""
 
 GRACE_SECONDS = 5.0
 """How much longer than its own time-out a client may take before the harness ends it."""
@@ -215,7 +232,9 @@ class KernelDriver:
 
     def _run(self, home: Path, *words: str, timeout: float, setting: Setting = PLAIN) -> Outcome:
         command = (*self._command, "--home", os.fspath(home), *words)
-        return run_client(command, home, timeout=timeout + GRACE_SECONDS, env=self._environment, setting=setting)
+        server = None if setting.prefix or self._env else _fork_server()
+        budget = timeout + GRACE_SECONDS
+        return run_client(command, home, timeout=budget, env=self._environment, setting=setting, launcher=server)
 
     @cached_property
     def _place(self) -> str:
@@ -230,6 +249,11 @@ class KernelDriver:
         path = [self._place, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         settings: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("OCAP_"))
         return {**settings, "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)), **self._env}
+
+
+@cache
+def _fork_server() -> ForkServer:
+    return ForkServer("kernel.cli", "command", IMPORTS)
 
 
 def _with_value(outcome: Outcome, read: Any) -> Outcome:

@@ -16,7 +16,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from pytest_ocap import processes
-from pytest_ocap.clients import ADOPTERS, RUNNING
+from pytest_ocap.clients import ADOPTERS, is_client
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import PLAIN, Capability, has
 from pytest_ocap.listeners import listener
@@ -46,7 +46,7 @@ def crew_of(home: Path) -> list[psutil.Process]:
     return [
         process
         for process in processes.using(home)
-        if process.pid not in ADOPTERS and process.pid not in RUNNING and _parent(process) != os.getpid()
+        if process.pid not in ADOPTERS and not is_client(process.pid, _parent(process))
     ]
 
 

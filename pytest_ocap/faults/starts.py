@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from pytest_ocap import processes
-from pytest_ocap.clients import ADOPTERS, KILLED, RUNNING, UNTOLD
+from pytest_ocap.clients import ADOPTERS, FORKED, KILLED, UNTOLD, is_client
 from pytest_ocap.clock import Clock
 from pytest_ocap.driver import PLAIN, Interrupt
 
@@ -50,7 +50,7 @@ class StartedProcesses:
             try:
                 process = psutil.Process(pid)
                 parent = process.ppid()
-                if parent == os.getpid() or parent in UNTOLD or pid in RUNNING:
+                if is_client(pid, parent) or parent in UNTOLD:
                     continue  # the client, or not (yet) somebody that we know
                 lineage = process.parents() if adopting else []
                 adopted = any(ADOPTERS.get(parent.pid) == self._home for parent in lineage)
@@ -58,6 +58,8 @@ class StartedProcesses:
                 if adopted or environment.get(processes.TOKEN) == self._home:
                     self.seen[pid] = process
                     self._known.add(pid)
+                elif parent in FORKED:
+                    continue  # it is about to become a program of its own, and has its client's environment until then
                 elif _whole(lineage) if adopting else environment:
                     self._known.add(pid)  # a stranger, of whom there may be many: it never gets our mark any more
             except (psutil.Error, OSError):
