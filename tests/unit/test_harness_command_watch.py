@@ -38,7 +38,8 @@ def test_the_observer_goes_first_where_that_is_allowed_and_the_start_goes_last()
     leave = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
     if subprocess.run((sys.executable, "-c", leave), capture_output=True, timeout=60, check=False).returncode != 0:
         pytest.skip("no leave to schedule in real time")
-    assert observing() == [[os.SCHED_FIFO, 1, NICE], [os.SCHED_OTHER, 1, NICE + 10]]
+    # What loses real time with a fork begins with a niceness of none.
+    assert observing() == [[os.SCHED_FIFO, 1, NICE], [os.SCHED_OTHER, 1, 10]]
 
 
 def test_the_observer_is_the_more_urgent_of_the_two_where_that_is_not_allowed() -> None:
