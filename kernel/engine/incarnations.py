@@ -23,6 +23,42 @@ if TYPE_CHECKING:
     from kernel.store import Store
 
 
+_ENTRY_CHARACTERS = 100
+_SLOT_CHARACTERS = 20
+_FRAME_CHARACTERS = 1 << 20
+"""From how many characters of state on a frame is full: encoded, they are some bytes each, and the bound is 16 MiB."""
+
+
+class State:
+    """What a new incarnation is given of its state: in the frame ``start``, and what is too much for that in others.
+
+    Those go before it.  One entry came in one frame, so one frame can carry it.
+    """
+
+    def __init__(self) -> None:
+        self.frames: list[list[Any]] = []
+        self.last: dict[str, Any] = {"baggage": {}, "durables": []}
+        self._characters = 0
+
+    def add_baggage(self, key: str, value: dict[str, Any]) -> None:
+        """Add an entry of the baggage."""
+        self._make_room(len(key), value)
+        self.last["baggage"][key] = value
+
+    def add_durable(self, item: list[Any]) -> None:
+        """Add a durable object."""
+        self._make_room(0, item[2])
+        self.last["durables"].append(item)
+
+    def _make_room(self, characters: int, value: dict[str, Any]) -> None:
+        characters += _ENTRY_CHARACTERS + len(value["body"]) + _SLOT_CHARACTERS * len(value["slots"])
+        if self._characters + characters > _FRAME_CHARACTERS and self._characters:
+            self.frames.append(["state", self.last])
+            self.last = {"baggage": {}, "durables": []}
+            self._characters = 0
+        self._characters += characters
+
+
 class Incarnations:
     """See the head of this module."""
 
@@ -33,7 +69,7 @@ class Incarnations:
         self._router = router
         self._bundles = bundles
 
-    def begin(self, vat_id: int, bundle: dict[str, Any]) -> tuple[list[Any], int]:
+    def begin(self, vat_id: int, bundle: dict[str, Any]) -> tuple[list[list[Any]], int]:
         """Begin an incarnation of a vat that exists.
 
         Args:
@@ -41,7 +77,7 @@ class Incarnations:
             bundle: Its bundle, as a worker wants it.
 
         Returns:
-            The frame that starts its worker, and the first import number that its c-list has never used.
+            The frames that start its worker, in order, and the first import number that its c-list has never used.
 
         Raises:
             StoreError: The store failed; no incarnation has begun.
@@ -52,14 +88,12 @@ class Incarnations:
             record = self._store.vats.get(vat_id)
             assert record is not None
             names = Translation(self._store, vat_id, record.next_import)
-            baggage = {
-                item.key: {"body": item.body, "slots": names.all_to_vat(item.slots)}
-                for item in self._store.baggage.all(vat_id)
-            }
-            durables = [
-                [item.vref, item.kind, {"body": item.body, "slots": names.all_to_vat(item.slots)}, item.exported]
-                for item in self._store.durables.all(vat_id)
-            ]
+            state = State()
+            for entry in self._store.baggage.all(vat_id):
+                state.add_baggage(entry.key, {"body": entry.body, "slots": names.all_to_vat(entry.slots)})
+            for item in self._store.durables.all(vat_id):
+                value = {"body": item.body, "slots": names.all_to_vat(item.slots)}
+                state.add_durable([item.vref, item.kind, value, item.exported])
             names.store_new()
         config = self._bundles.config_of(vat_id)
         start = {
@@ -68,13 +102,12 @@ class Incarnations:
             "bundle": bundle,
             "parameters": config.parameters,
             "globals": list(config.globals),
-            "baggage": baggage,
-            "durables": durables,
+            **state.last,
             "nextExport": record.next_export,
             "nextPromise": record.next_promise,
             "incarnation": incarnation,
         }
-        return ["start", start], names.next_import
+        return [*state.frames, ["start", start]], names.next_import
 
     def finish(self, vat_id: int) -> None:
         """Do what :meth:`end` does, as a unit of its own.

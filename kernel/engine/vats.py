@@ -169,12 +169,13 @@ class Vats:
                 bundle = await self._bundles.load(process.vat_id)
                 if process.ended:
                     return
-                frame, process.next_import = self._incarnations.begin(process.vat_id, bundle)
+                frames, process.next_import = self._incarnations.begin(process.vat_id, bundle)
             worker = self._pool.start(process.name)
             process.worker = worker
             worker.on_frame = lambda received: self._on_frame(process, received)
             worker.on_exit = lambda exit_: self._on_exit(process, exit_)
-            worker.send(frame)
+            for frame in frames:
+                worker.send(frame)
             expired = failures.init_expired(process.vat_id, process.name, self._options.init_timeout)
             process.timer = self._loop.call_later(self._options.init_timeout, self._fail_start, process, expired)
         except OcapError as error:

@@ -1,9 +1,10 @@
 """The supervisor: runs one vat in a worker process, frame by frame.
 
-Frames are JSON arrays whose first item says what they are; the kernel sends ``start``, ``message``, ``notify``,
-``gc`` and ``ping``, the worker answers ``started`` or ``failed``, ``done``, ``pong``, and sends ``log`` at any time. A
-``done`` has everything that a crank did; nothing else of a crank leaves the worker. What ``build_root_object`` did is
-handed over with the first ``done``: starting is not a crank of its own.
+Frames are JSON arrays whose first item says what they are; the kernel sends ``start`` (after as many ``state`` as the
+vat's state needs beside what ``start`` has of it), ``message``, ``notify``, ``gc`` and ``ping``, the worker answers
+``started`` or ``failed``, ``done``, ``pong``, and sends ``log`` at any time. A ``done`` has everything that a crank
+did; nothing else of a crank leaves the worker. What ``build_root_object`` did is handed over with the first ``done``:
+starting is not a crank of its own.
 
 Invariant: a frame of the wrong form ends the worker with a sentence that says why; so does whatever the supervisor
 itself cannot carry on after. This module does not know what carries the frames.
@@ -47,6 +48,8 @@ class Supervisor:
         )
         self._streams = OutputStream(self._output, "info"), OutputStream(self._output, "warning")
         self._liveslots: Liveslots | None = None
+        self._baggage: dict[str, CapData] = {}
+        self._durables: list[tuple[str, str, CapData, bool]] = []
 
     def run(self, receive: Callable[[], object | None]) -> None:
         """Answer frames until there are no more, or the vat could not be started.
@@ -79,6 +82,9 @@ class Supervisor:
         fields = Fields(kind, rest[0])
         if kind == "start":
             return self._start(fields)
+        if kind == "state":
+            self._take_state(fields)
+            return True
         if self._liveslots is None:
             raise VatProtocolError(f"the kernel sent a {kind!r} frame before the vat was started")
         if kind == "message":
@@ -105,19 +111,27 @@ class Supervisor:
         self._send(["done", done])
         return True
 
+    def _take_state(self, fields: Fields) -> None:
+        if self._liveslots is not None:
+            raise VatProtocolError("the kernel sent state to a vat that has been started")
+        for key, value in fields.take("baggage", dict).items():
+            self._baggage[key] = _capdata(f"baggage[{key!r}]", value)
+        self._durables += map(_durable, fields.take("durables", list, []))
+
     def _start(self, fields: Fields) -> bool:
         if self._liveslots is not None:
             raise VatProtocolError("the kernel started the vat twice")
         entry, modules = _bundle(fields.take("bundle", dict))
-        baggage = {key: _capdata(f"baggage[{key!r}]", value) for key, value in fields.take("baggage", dict).items()}
+        self._take_state(fields)
         liveslots = Liveslots(
             next_export=fields.take("nextExport", int),
             next_promise=fields.take("nextPromise", int),
-            baggage=baggage,
+            baggage=self._baggage,
             log=self._output.write,
             crank_bytes=self._bounds.frame // 8 * 7,
-            durables=[_durable(item) for item in fields.take("durables", list, [])],
+            durables=self._durables,
         )
+        self._baggage, self._durables = {}, []
         names = fields.take("globals", list, [])
         parameters = fields.get("parameters")
         enter_vat(liveslots)
