@@ -7,9 +7,8 @@ can be made later from that file.  Light: what makes a form is imported when one
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_ocap.report import files
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """One form: the last word of its option, what that says, the module that makes it, the endings of its files.
 
     The module has ``render(data, suffix) -> str``; without endings any will do.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_ocap.driver import PLAIN
+from pytest_ocap.sweeps.kinds import KINDS
 
 if TYPE_CHECKING:
     import contextlib
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 TOGETHER = "&"
 """Stands between the names of cases that are one: several faults in one run."""
 
-KINDS = ("kill", "hang", "errno", "slow", "powerloss")
-"""The kinds of faults that can be swept, the most telling first."""
-
 
 @dataclass(frozen=True)
 class Case:
@@ -35,7 +33,7 @@ class Case:
         workload: The workload's name.
         point: The point's name, stable from build to build; it begins with the workload's.
         fault: The fault's name.
-        sweep: Of which kind the fault is, one of :data:`KINDS`.
+        sweep: Of which kind the fault is, one of :data:`~pytest_ocap.sweeps.kinds.KINDS`.
         kind: What the call at the point does, or what else the point is.
         path: To what, in the home.
         at: When it was reached while the workload was recorded, in seconds since its beginning.

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from pytest_ocap.report.json import schema
-from pytest_ocap.sweeps.cases import KINDS
+from pytest_ocap.sweeps.kinds import KINDS
 from pytest_ocap.sweeps.options import WORKLOADS
 from pytest_ocap.sweeps.supervisor import Supervisor
 from pytest_ocap.sweeps.witness import Witness

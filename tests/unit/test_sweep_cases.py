@@ -14,8 +14,9 @@ from pytest_ocap.drivers.kernel import KernelDriver
 from pytest_ocap.examination import Examination
 from pytest_ocap.persisted import PersistedStore
 from pytest_ocap.sweeps import oracles
-from pytest_ocap.sweeps.cases import KINDS, Case, most_telling_first, shard_of
+from pytest_ocap.sweeps.cases import Case, most_telling_first, shard_of
 from pytest_ocap.sweeps.failures import grouped, skeleton
+from pytest_ocap.sweeps.kinds import KINDS
 from pytest_ocap.sweeps.ledger import Fate, Ledger, Operation, fate_of
 from pytest_ocap.sweeps.options import Wishes
 from pytest_ocap.sweeps.promises import ORACLES, Normal, Strike, promised
