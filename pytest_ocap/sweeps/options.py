@@ -16,7 +16,19 @@ from pytest_ocap.sweeps.kinds import KINDS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WORKLOADS = ("start", "session", "restore", "repair", "prune", "terminate", "pin", "restart", "logs", "migration")
+WORKLOADS = (
+    "start",
+    "session",
+    "restore",
+    "repair",
+    "prune",
+    "terminate",
+    "pin",
+    "restart",
+    "references",
+    "logs",
+    "migration",
+)
 """The names of the workloads."""
 
 MEANS = ("seccomp", "phases", "strace")

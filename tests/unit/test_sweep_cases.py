@@ -13,7 +13,7 @@ from pytest_ocap.driver import Capability, Outcome, Subcluster
 from pytest_ocap.drivers.kernel import KernelDriver
 from pytest_ocap.examination import Examination
 from pytest_ocap.persisted import PersistedStore
-from pytest_ocap.sweeps import oracles
+from pytest_ocap.sweeps import options, oracles
 from pytest_ocap.sweeps.cases import Case, most_telling_first, shard_of
 from pytest_ocap.sweeps.failures import grouped, skeleton
 from pytest_ocap.sweeps.kinds import KINDS
@@ -320,3 +320,8 @@ def test_a_shard_survives_its_journey_as_data() -> None:
 @pytest.fixture
 def wishes() -> Wishes:
     return Wishes(("kill", "hang"), ("start",), None, None, None, 1, False, "failures", None)
+
+
+def test_every_workload_can_be_asked_for_by_its_name() -> None:
+    """The options are light and name the workloads without importing them."""
+    assert tuple(WORKLOADS) == options.WORKLOADS
