@@ -35,6 +35,7 @@ PARTY = """
             for name, root in vats.items():
                 if name != self.name:
                     self.baggage["ref:" + name] = root
+            self.baggage["urls"] = services["ocapURLs"]
 
         # --- effects of its own ---
 
@@ -82,6 +83,12 @@ PARTY = """
 
         def drop(self, name: str):
             del self.baggage["ref:" + name]
+
+        async def issue(self, name: str) -> str:
+            return await E(self.baggage["urls"]).issue(self.baggage["ref:" + name])
+
+        async def redeem(self, url: str, new_name: str):
+            self.baggage["ref:" + new_name] = await E(self.baggage["urls"]).redeem(url)
 
         def make_facet(self):
             self.facets.append(Facet(self))

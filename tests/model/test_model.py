@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 
 import pytest
+from driving import STEPS
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from kernels import Daemon
-from machine import STEPS, KernelMachine
+from machine import KernelMachine
 
 
 class DaemonMachine(KernelMachine):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import run_state_machine_as_test
 from machine import KernelMachine
 
+from kernel.engine import urls
 from kernel.engine.batch import Batch
 from kernel.engine.crank import Crank
 from kernel.engine.translation import Translation
@@ -72,13 +75,23 @@ def rejects_nothing_when_a_vat_dies(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Promises, "decided_by", lambda _self, _vat_id: [])
 
 
+def redeems_the_urls_of_what_was_revoked(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(urls, "_refuse_revoked", lambda _store, _number: None)
+
+
+def takes_urls_that_were_altered(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(urls, "hmac", SimpleNamespace(digest=hmac.digest, compare_digest=lambda _one, _other: True))
+
+
 DEFECTS: list[Patch] = [
     acknowledges_before_it_commits,
     delivers_the_newest_first,
     forgets_revocations,
     loses_some_writes,
+    redeems_the_urls_of_what_was_revoked,
     rejects_nothing_when_a_vat_dies,
     shows_whatever_is_delivered_to_everybody,
+    takes_urls_that_were_altered,
 ]
 
 

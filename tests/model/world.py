@@ -29,9 +29,14 @@ class Thing:
             refusals.add("VatTerminatedError")
         elif self.owner.cluster.quarantined:
             refusals.add("QuarantinedError")
-        if self.incarnation is not None and self.incarnation != self.owner.last_incarnation:
+        if self.is_gone:
             refusals.add("NotFoundError")
         return refusals
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the incarnation that it was of has ended."""
+        return self.incarnation is not None and self.incarnation != self.owner.last_incarnation
 
     @property
     def is_root(self) -> bool:
@@ -88,6 +93,8 @@ class Party:
     holds: dict[str, list[Waiting]] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     uncertain: list[Uncertain] = field(default_factory=list)
+    urls: str | None = None
+    """The kref of the kernel's service ``ocapURLs``, if it was given that."""
 
     @property
     def last_incarnation(self) -> int:
@@ -158,6 +165,8 @@ class World:
 
     def __init__(self) -> None:
         self.clusters: list[Cluster] = []
+        self.urls: dict[str, Thing] = {}
+        """Every URL that was ever issued, with its object."""
 
     def parties(self) -> list[Party]:
         """Give those that exist."""
