@@ -179,8 +179,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                     _check_room(Path(place), axis, size)
                     found[size] = measure(Path(place), axis.home(size))
             rows += rows_of(axis, found)
-    conditions = fill(f"Measured with `python -m benchmarks.scaling`, the load of the machine {load:.1f} before.", 120)
-    text = f"{conditions}\n\n{render(rows, HEADS)}"
+    command = "python -m benchmarks.scaling" + " --full" * options.full
+    conditions = (
+        f"Measured with `{command}`, the load of the machine {load:.1f} before and {os.getloadavg()[0]:.1f} after."
+    )
+    text = f"{fill(conditions, 120)}\n\n{render(rows, HEADS)}"
     if options.page:
         put(NAME, text)
     print(text)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 KINDS = ("kill", "errno", "hang", "powerloss", "slow")
 
-BUDGET_SECONDS = 20
+BUDGET_SECONDS = 15
 """For each kind, spent on the most telling points first."""
 
 LIVES = 7
