@@ -172,8 +172,9 @@ class References:
 
     def vats_with_promises(self) -> list[int]:
         """Give the vats that know promises."""
-        rows = self._connection.execute("SELECT DISTINCT vat_id FROM clist WHERE promise IS NOT NULL ORDER BY vat_id")
-        return [row[0] for row in rows]
+        # The sign keeps SQLite from going through every c-list in the order of vats: those with promises have an index.
+        rows = self._connection.execute("SELECT DISTINCT +vat_id FROM clist WHERE promise IS NOT NULL")
+        return sorted(row[0] for row in rows)
 
     def forget_promises(self, vat_id: int) -> None:
         """Let a vat forget every promise: promises do not survive its incarnation."""
