@@ -74,6 +74,9 @@ def test_help_imports_only_the_grammar(words: list[str]) -> None:
     ours = {name for name in modules if name.startswith("kernel.")}
     assert ours <= {
         "kernel.errors",
+        "kernel.errors.base",
+        "kernel.errors.of_daemon",
+        "kernel.errors.of_kernel",
         "kernel.cli",
         "kernel.cli.app",
         "kernel.cli.arguments",

@@ -73,7 +73,7 @@ def test_the_changes_of_a_mutant_apply_and_leave_valid_code(mutant: Mutant, tmp_
 
 @pytest.mark.parametrize(
     ("file", "replace"),
-    [("refs.py", "a text that is nowhere"), ("errors.py", "class "), ("no_such_module.py", "anything")],
+    [("refs.py", "a text that is nowhere"), ("config.py", "class "), ("no_such_module.py", "anything")],
     ids=["nowhere", "more-than-once", "no-such-file"],
 )
 def test_a_mutant_that_no_longer_applies_is_an_error_that_names_it(file: str, replace: str, tmp_path: Path) -> None:
