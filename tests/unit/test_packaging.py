@@ -60,7 +60,8 @@ def test_what_is_needed_only_on_linux_is_asked_for_only_there(project: dict[str,
 
 
 def test_the_oldest_releases_that_are_tried_are_the_oldest_that_are_allowed(project: dict[str, Any]) -> None:
-    allowed = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["test"]]
+    more = project["project"]["optional-dependencies"]
+    allowed = [*project["project"]["dependencies"], *more["test"], *more["interplay"]]
     floors = [re.sub(r"\s*;.*", "", entry).replace(">=", "==") for entry in allowed]
     tried = [line for line in (ROOT / ".ci" / "oldest.txt").read_text().splitlines() if not line.startswith("#")]
     assert tried == floors
