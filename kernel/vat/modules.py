@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from kernel.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
 ALLOWED = frozenset(
     [
@@ -158,7 +158,7 @@ class BundleModules:
         if level:
             name = _absolute(name, globals or {}, level)
         if isinstance(fromlist, list) and name in _BEHIND:
-            return sys.modules[name]
+            return __import__(name)
         if name not in self._sources:
             return self._import_allowed(name, tuple(fromlist or ()))
         module = self.load(name)
@@ -221,11 +221,19 @@ _ENCODINGS = (
 )
 
 
-def preload() -> None:
-    """Import every allowed module, and what these import late, while files can still be opened."""
-    for name in sorted(ALLOWED):
-        __import__(name)
-    for name in ("_strptime", "inspect", "stringprep", "tokenize", "traceback"):
-        __import__(name)
+_LATE = ("_strptime", "inspect", "stringprep", "tokenize", "traceback")
+"""What the allowed modules import when they are used."""
+
+
+def preload(but: Container[str] = frozenset()) -> None:
+    """Import every allowed module, and what these import late, while files can still be opened.
+
+    Args:
+        but: What need not be, as it can be imported without a file.
+    """
+    for name in (*sorted(ALLOWED), *_LATE):
+        if name not in but:
+            __import__(name)
     for encoding in _ENCODINGS:
-        codecs.lookup(encoding)
+        if f"encodings.{encoding}" not in but:
+            codecs.lookup(encoding)

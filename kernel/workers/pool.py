@@ -191,6 +191,8 @@ class WorkerPool:
         self._workers: dict[int, Worker] = {}
         self._count = 0
         self._closed = False
+        self.settled = False
+        """Whether the template has executed all that vats may import."""
         if require_confinement:
             self._insist_on_confinement()
 
@@ -255,6 +257,9 @@ class WorkerPool:
     def _hear_template(self, frame: list[Any]) -> None:
         if frame[0] == "ready":
             self._note_confinement(Confinement(*frame[1]))
+            return
+        if frame[0] == "settled":
+            self.settled = True
             return
         worker = self._workers.get(frame[1])
         if worker is None:

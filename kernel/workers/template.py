@@ -2,8 +2,8 @@
 
 It serves its pool over one socket. Frames from the pool: ``["spawn", id, name, limits, confine]``, which comes with the
 worker's own socket end, ``["kill", id]``; to it: ``["ready", confinement]``, ``["spawned", id, pid]``, ``["exited",
-id, wait status]``. A worker is named by the pool's own number, so nothing can be done to a process that merely has
-the same pid.
+id, wait status]``, and ``["settled"]`` when all that vats may import has been executed. A worker is named by the pool's
+own number, so nothing can be done to a process that merely has the same pid.
 
 Invariants: the template is single-threaded and runs no vat code, so a fork of it is always sound; it ends, and with
 it every worker, when its pool's end of the socket is closed, however that came about. A worker inherits its own
@@ -29,6 +29,7 @@ from kernel.vat.supervisor import Bounds, Supervisor
 from kernel.vat.texts import with_utf8_form
 from kernel.workers import confine
 from kernel.workers.frames import FrameReader, pack, read_frame, write_frame
+from kernel.workers.held import HeldModules, import_extensions
 from kernel.workers.types import Confinement, Limits
 
 TYPE_CHECKING = False
@@ -41,6 +42,9 @@ CONTROL_FD = 3
 """Where the template finds the socket to its pool, and a worker the one to its kernel."""
 
 CONTROL_FRAME_BYTES = 64 * 1024
+IDLE_SECONDS = 1.0
+"""How long nothing has to happen until the template executes what it holds, for all workers from then on at once."""
+
 STATUS_PROTOCOL = 70  # EX_SOFTWARE
 STATUS_NOT_CONFINED = 71  # EX_OSERR
 
@@ -70,9 +74,14 @@ class Template:
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._wake_receiver, select.POLLIN)
+        settled = False
         try:
             while True:
-                for fd, _ in poll.poll():
+                ready = poll.poll(None if settled else IDLE_SECONDS * 1000)
+                if not ready:
+                    self._settle()
+                    settled = True
+                for fd, _ in ready:
                     if fd == self._wake_receiver:
                         os.read(self._wake_receiver, 4096)
                     elif not self._hear():
@@ -85,6 +94,12 @@ class Template:
                 os.kill(pid, signal.SIGKILL)
             for pid in self._pids.values():
                 os.waitpid(pid, 0)
+
+    def _settle(self) -> None:
+        """Execute what is held: until now nobody may have needed it, but each worker would execute it for itself."""
+        preload()
+        gc.freeze()
+        self.report(["settled"])
 
     def _hear(self) -> bool:
         data, descriptors = receive_with_descriptors(self._control, 65536, 16)
@@ -206,7 +221,10 @@ def main(parent: int, die_with_parent: bool) -> NoReturn:
         signal.signal(number, signal.SIG_IGN)  # meant for the daemon, which ends the template in its own time
     os.chdir("/")
     confine.name_process("ocap template")
-    preload()
+    held = HeldModules()
+    sys.meta_path.insert(0, held)
+    import_extensions()
+    preload(but=held)
     filter_, confinement = confine.compile_filter()
     os.environ.clear()
     with contextlib.closing(Socket(fileno=CONTROL_FD)) as control:
