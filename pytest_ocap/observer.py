@@ -119,6 +119,7 @@ class Observer:
         self._changes: list[Event] = []
         self._thread: threading.Thread | None = None
         self._over = False
+        self._done = threading.Event()
 
     def __enter__(self) -> Self:
         if sys.platform != "linux":
@@ -133,7 +134,7 @@ class Observer:
         if self._inotify >= 0:
             self._epoll.register(self._inotify, select.EPOLLIN)
             self._watch(self._root, known=True)
-        self._thread = threading.Thread(target=self._observe, name="ocap-observer", daemon=True)
+        self._thread = threading.Thread(target=self._be_thread, name="ocap-observer", daemon=True)
         self._thread.start()
         self._journal.look = self._look_now
         return self
@@ -146,9 +147,9 @@ class Observer:
         self._journal.look = _nothing
         self._over = True
         self._look_now()
-        self._thread.join()
+        self._done.wait()
         self._epoll.close()
-        for descriptor in (self._wake, self._inotify, *(seen.descriptor for seen in self._found.values())):
+        for descriptor in (self._wake, *(seen.descriptor for seen in self._found.values())):
             if descriptor >= 0:
                 os.close(descriptor)
         for event in (*self._changes, *(seen.event() for seen in self._found.values())):
@@ -161,8 +162,15 @@ class Observer:
     def _look_now(self) -> None:
         os.eventfd_write(self._wake, 1)
 
+    def _be_thread(self) -> None:
+        try:
+            self._observe()
+        finally:
+            self._done.set()
+            if self._inotify >= 0:
+                os.close(self._inotify)  # for which the system takes some ten milliseconds, and nobody need wait
+
     def _observe(self) -> None:
-        """Be the thread."""
         looked, wanted = -LOOK_SECONDS, False
         while True:
             wait = max(0.0, looked + LOOK_SECONDS - self._journal.now()) if wanted else None
