@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernel.engine.router import quarantined_error
-from kernel.errors import NotFoundError, RefError, SystemSubclusterError
+from kernel.errors import NotFoundError, QuarantinedError, RefError, SystemSubclusterError
 from kernel.refs import format_kref, parse_kref, parse_subcluster_id, parse_vat_id, subcluster_id
 
 TYPE_CHECKING = False
@@ -68,6 +68,20 @@ class Lookup:
         if self._store.references.object(ref.number) is None:
             raise NotFoundError(f"there is no object {kref}", kref=kref, remedy="`ocap daemon status` lists the roots.")
         return ref.number
+
+    def living_object(self, kref: str) -> int:
+        """Give the number of an object that can be sent messages, or could if its subcluster were not quarantined.
+
+        Raises:
+            RefError: ``kref`` is not an object's.
+            NotFoundError: There is no such object, or none any more.
+            RevokedError, VatTerminatedError: It is no more, and why.
+        """
+        number = self.object(kref)
+        error = self._router.why_undeliverable(number)
+        if error is not None and not isinstance(error, QuarantinedError):
+            raise error
+        return number
 
     def why_no_message(self, target: Kref) -> Exception | None:
         """Say why nothing can be sent to a reference; None when it can."""

@@ -68,13 +68,13 @@ class Objects:
 
         Raises:
             RefError: ``kref`` is not an object's.
-            NotFoundError: There is no such object.
-            RevokedError: It has been revoked.
+            NotFoundError: There is no such object, or none any more.
+            RevokedError, VatTerminatedError: It is no more, and why.
             StoreError: The store failed; there is no URL.
         """
         from kernel.engine.urls import issue
 
-        number = self._lookup.object(kref)
+        number = self._lookup.living_object(kref)
         with self._batch.unit():
             url = issue(self._store, number)
         self._batch.commit()

@@ -10,10 +10,19 @@ import pytest
 from bench import Bench
 from vat_sources import BANK, MAKER, TAKER
 
-from kernel.errors import NotFoundError, OcapUrlError, QueryError, RefError, RevokedError
+from kernel.errors import (
+    NotFoundError,
+    OcapUrlError,
+    QueryError,
+    RefError,
+    RevokedError,
+    VatTerminatedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+OWNED_BY_THE_MAKER = "SELECT 'ko' || id AS kref FROM objects WHERE owner = (SELECT min(id) FROM vats) ORDER BY id"
 
 
 @pytest.fixture
@@ -128,6 +137,17 @@ def test_an_object_that_does_not_survive_a_restart_has_a_url_no_longer(bench: Be
     bench.run(bench.kernel.collect_garbage())
     with pytest.raises(OcapUrlError, match="does not exist any more"):
         bench.kernel.redeem_ocap_url(url)
+
+
+def test_an_object_whose_vat_is_gone_is_given_no_url(bench: Bench) -> None:
+    pair = bench.launch(bench.config({"maker": bench.bundle("maker", MAKER), "taker": bench.bundle("taker", TAKER)}))
+    bench.send(pair["rootKref"], "hand_out", 1)
+    (root, kref) = (str(row["kref"]) for row in bench.kernel.execute_query(OWNED_BY_THE_MAKER))
+    assert root == pair["rootKref"]
+    bench.run(bench.kernel.terminate_vat("v1"))
+    with pytest.raises(VatTerminatedError, match=f"the vat that owned the object {kref}"):
+        bench.kernel.issue_ocap_url(kref)
+    assert bench.rows("pins") == 0
 
 
 @pytest.mark.parametrize(("kref", "error"), [("ko99", NotFoundError), ("kp1", RefError), ("x", RefError)])
