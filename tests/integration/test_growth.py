@@ -42,6 +42,9 @@ PAIR = """
 ALLOWANCE = 2 * 1024 * 1024
 """How many bytes a process may have more after ten times as many messages: what allocators keep for themselves."""
 
+SETTLING = 4 * 1024 * 1024
+"""How many bytes the template takes once, when it executes what it holds: see ``kernel.workers.held``."""
+
 
 @pytest.fixture
 def home(short_tmp: Path) -> Iterator[Home]:
@@ -94,7 +97,8 @@ def test_messages_that_pass_fresh_objects_leave_nothing_in_memory_or_store(
 
     assert abs(rows_late - rows_early) <= 100
     assert late.keys() == early.keys()
-    assert {name: late[name] - early[name] for name in late if late[name] - early[name] > ALLOWANCE} == {}
+    allowed = {name: ALLOWANCE + SETTLING * name.endswith("template") for name in late}
+    assert {name: late[name] - early[name] for name in late if late[name] - early[name] > allowed[name]} == {}
 
 
 @pytest.mark.parametrize("starts", [3, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])])
