@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,24 +63,26 @@ def test_it_works_with_autoload_off_and_everything_strict(project: Project) -> N
     project.pytester.runpytest_subprocess(*words).assert_outcomes(passed=1)
 
 
-def test_a_project_that_does_not_use_it_sees_and_pays_nothing(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Measuring imports sqlite3, and what begins it in a process is left in the environment by older pytest-cov's.
-    for name in [name for name in os.environ if name.startswith(("COVERAGE_", "COV_CORE_"))]:
-        monkeypatch.delenv(name)
+def test_a_project_that_does_not_use_it_sees_and_pays_nothing(project: Project) -> None:
+    # A run that measures lets every interpreter of the environment import coverage, and so sqlite3, while it lasts.
+    project.pytester.makepyfile(loaded_before_us="import sys\n\nMODULES = frozenset(sys.modules)\n")
     project.pytester.makepyfile(
         """
         import sys
 
+        from loaded_before_us import MODULES
+
         def test_nothing_heavy_was_imported():
             ours = {"kernel", *(f"pytest_ocap.{name}" for name in ("driver", "drivers", "scenarios", "situation"))}
             heavy = ours | {"psutil", "sqlite3"}
-            assert sorted(heavy & set(sys.modules)) == []
+            assert "pytest_ocap.plugin" in sys.modules.keys() - MODULES
+            assert sorted(heavy & (sys.modules.keys() - MODULES)) == []
         """
     )
     project.environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
-    quiet = project.pytester.runpytest_subprocess("-p", "pytest_ocap", "-p", "no:cacheprovider", "--no-header")
+    project.pytester.syspathinsert()
+    words = ("-p", "loaded_before_us", "-p", "pytest_ocap", "-p", "no:cacheprovider", "--no-header")
+    quiet = project.pytester.runpytest_subprocess(*words)
     quiet.assert_outcomes(passed=1)
     quiet.stdout.no_fnmatch_line("*ocap*")
 
