@@ -29,6 +29,10 @@ _JOURNAL_HEADER_BYTES = 28
 _BUSY_SECONDS = 0.5
 """How long a store that somebody else holds is waited for: a start that must fail has to say why within a second."""
 _BUSY_PAUSE_SECONDS = 0.01
+_INTERRUPTED = frozenset({"SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_UNLOCK"})
+"""What SQLite makes of a lock that a signal interrupted while it stepped down to reading, or gave the lock up."""
+_ATTEMPTS = 3
+"""How often a store is opened in which that happens: what lasts is the trouble of a file system, not of a moment."""
 
 _ASIDE = "Move the file away and start again with an empty store, or restore it from a backup."
 
@@ -140,33 +144,50 @@ def open_connection(path: str) -> tuple[sqlite3.Connection, bool]:
             path=path,
             remedy="Give the daemon's user permission to write the file and its directory.",
         )
+    created = False
+    attempts_left = _ATTEMPTS
+    while True:
+        attempts_left -= 1
+        connection = _connect(path)
+        try:
+            version = _version_of(connection, path)
+            created = created or version == 0
+            _prepare(connection, version, path)
+        except sqlite3.Error as error:
+            connection.close()
+            if not attempts_left or getattr(error, "sqlite_errorname", "") not in _INTERRUPTED:
+                raise translate(error, path) from error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection, created
+
+
+def _connect(path: str) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
         raise translate(error, path) from error
     # Text that is damaged must not keep the rest from being read: it shows, and is refused where it means something.
     connection.text_factory = _text
-    try:
-        created = _prepare(connection, path)
-    except sqlite3.Error as error:
-        connection.close()
-        raise translate(error, path) from error
-    except BaseException:
-        connection.close()
-        raise
-    return connection, created
+    return connection
 
 
 def _text(stored: bytes) -> str:
     return stored.decode("utf-8", "replace")
 
 
-def _prepare(connection: sqlite3.Connection, path: str) -> bool:
+def _version_of(connection: sqlite3.Connection, path: str) -> int:
+    """Give the version of the store's schema, which is 0 where there is nothing yet."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     _refuse_newer(path, version)
-    created = version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
-    if version == 0 and not created:
+    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] != 0:
         raise StoreCorruptError(f"the store {path} has tables but no schema version", path=path, remedy=_ASIDE)
+    return version
+
+
+def _prepare(connection: sqlite3.Connection, version: int, path: str) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     if version < SCHEMA_VERSION:
         # The first pages are written before the write-ahead log is switched on, so that the header of even the youngest
@@ -181,7 +202,6 @@ def _prepare(connection: sqlite3.Connection, path: str) -> bool:
         )
     connection.execute("PRAGMA foreign_keys = ON")
     _check_tables(connection, path)
-    return created
 
 
 def _switch_to_write_ahead_log(connection: sqlite3.Connection) -> str:
