@@ -1,14 +1,14 @@
-"""The plugin: hooks only.
+"""The plugin: hooks only, those of a run as a whole.
 
 Invariant: a run without ocap markers, fixtures or options pays for this module and the few light ones that it
-imports, and sees nothing of it.  Collection is the same in every xdist worker, since it depends on markers and on
+imports, and sees nothing of it: the hooks of each test are in :mod:`pytest_ocap.attending`, which is registered when
+there is a test that they are for.  Collection is the same in every xdist worker, since it depends on markers and on
 what the driver *says* it supports; no daemon is asked anything.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,12 +26,8 @@ from pytest_ocap.fixtures import (
     ocap_stale_socket,
     ocap_store,
 )
-from pytest_ocap.report import transport
 from pytest_ocap.report.collector import Collector
 from pytest_ocap.sweeps import options as sweeps
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
 
 SUITE = Path(__file__).with_name("suite")
 
@@ -71,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
         options.check_reports(config)
         options.check_edition(config)
         options.settle_paths(config)
-        config.pluginmanager.register(Collector(config), "pytest_ocap.collector")
+        config.pluginmanager.register(Collector(config), Collector.NAME)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -100,6 +96,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 raise
             # Raised here, it would end an xdist worker without a word of it to the user.
             item.stash[session.usage_error_key] = str(error)
+            session.attend(config)
 
 
 def _admit(item: pytest.Item, config: pytest.Config) -> None:
@@ -109,55 +106,5 @@ def _admit(item: pytest.Item, config: pytest.Config) -> None:
         from pytest_ocap import contracts
 
         item.stash[session.wishes_key] = wishes
+        session.attend(config)
         contracts.admit(item, options.driver_of(config))
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse to work with wrong arguments, and beside a fake file system."""
-    if session.usage_error_key in item.stash:
-        pytest.fail(item.stash[session.usage_error_key], pytrace=False)
-    if session.wishes_key in item.stash and session.FAKE_FILE_SYSTEMS.intersection(getattr(item, "fixturenames", ())):
-        from pytest_ocap.homes import FAKES
-
-        pytest.fail(f"{item.name}: {FAKES}", pytrace=False)
-    session.begin(item)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """After the body of a marked test, check the contract of each of its scenarios."""
-    if not item.stash.get(session.wishes_key, None):
-        return (yield)
-    from pytest_ocap import contracts
-
-    try:
-        result = yield
-    except (Exception, pytest.fail.Exception):
-        _look_beside(item)
-        raise
-    # What a method of a unittest.TestCase raises is kept by its item until the report is made.
-    kept: list[pytest.ExceptionInfo[BaseException]] = getattr(item, "_excinfo", None) or []
-    if not kept:
-        contracts.check(item)
-    elif any(not issubclass(info.type, pytest.skip.Exception) for info in kept):
-        _look_beside(item)
-    return result
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let verdicts travel with the report of their test."""
-    report = yield
-    transport.load(item, report)
-    return report
-
-
-def _look_beside(item: pytest.Item) -> None:
-    """Check the contract of a test whose body failed, unless somebody is about to look at what the body left."""
-    from pytest_ocap import contracts
-
-    if item.config.getoption("usepdb", False):
-        contracts.leave(item)
-    else:
-        contracts.check_beside(item)

@@ -14,6 +14,7 @@ import pytest
 from pytest_ocap import markers, options
 from pytest_ocap.marker_table import MARKERS, PHASE
 from pytest_ocap.report import transport
+from pytest_ocap.report.collector import Collector
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,18 @@ STORE_FIXTURES = frozenset({"ocap_store", "ocap_daemon", *ARRANGING_FIXTURES})
 
 FAKE_FILE_SYSTEMS = frozenset({"fs", "fs_class", "fs_module", "fs_session"})
 """pyfakefs' fixtures."""
+
+
+def attend(config: pytest.Config) -> None:
+    """Have each test of this process attended to from now on, and verdicts gathered if it is the one that reports."""
+    manager = config.pluginmanager
+    if not manager.has_plugin("pytest_ocap.attending"):
+        from pytest_ocap import attending
+
+        manager.register(attending, "pytest_ocap.attending")
+        collector: Collector | None = manager.get_plugin(Collector.NAME)
+        if collector is not None:
+            collector.listen()
 
 
 def homes_of(config: pytest.Config) -> Homes:
@@ -88,6 +101,7 @@ def situation_of(item: pytest.Item) -> Situation:
 
         refuse_fakes()
         config = item.config
+        attend(config)
         driver, wishes = options.driver_of(config), wished(item)
         crash = wishes.get("crashed_init")
         if crash is not None and crash["phase"] == PHASE:

@@ -2,7 +2,7 @@
 
 Invariant: a test's verdicts are those of its last run, counted once, whether they come from an xdist worker or it was
 run again (pytest-rerunfailures), and a test whose worker crashed is in the report as *harness-broken*.  Light:
-registered in every run, and silent in one without verdicts.
+registered in every run, silent in one without verdicts, and called for each report only where some may carry any.
 """
 
 from __future__ import annotations
@@ -33,8 +33,12 @@ class Run(NamedTuple):
 class Collector:
     """The verdicts of a run, in the order in which their tests came in."""
 
+    NAME = "pytest_ocap.collector"
+    """Its name among plugins."""
+
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._listener = _Listener(self)
         self._said: list[str] = []
         self._unwritten: list[str] = []
         self._found: dict[str, list[Verdict]] = {}
@@ -48,7 +52,17 @@ class Collector:
         """The verdicts of every test's last run."""
         return [verdict for found in self._found.values() for verdict in found]
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    def listen(self) -> None:
+        """Look at the reports of tests from now on: there are some that may carry verdicts."""
+        if not self._config.pluginmanager.is_registered(self._listener):
+            self._config.pluginmanager.register(self._listener, f"{self.NAME}.listener")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self) -> None:
+        """Listen where xdist's workers run the tests: what those are is not known here."""
+        self.listen()
+
+    def take(self, report: pytest.TestReport) -> None:
         """Take the verdicts of a test that was called, or that was not called at all."""
         if report.when == "setup" and report.passed:
             announced = transport.announced(report)
@@ -132,3 +146,14 @@ class Collector:
     def _run(self) -> Run:
         seconds = self._clock.now() - self._began
         return Run(driver_of(self._config), pinned_edition(self._config), self._started, seconds)
+
+
+class _Listener:
+    """The one hook that is called for every report."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Hand the report on."""
+        self._collector.take(report)
