@@ -193,7 +193,7 @@ async def _queue_message(service: Service, arguments: dict[str, Any]) -> object:
 
 async def _revoke(service: Service, arguments: dict[str, Any]) -> None:
     parse_kref(arguments["kref"])
-    service.kernel.revoke(arguments["kref"])
+    service.kernel.revoke(arguments["kref"], by_host=service.is_host)
 
 
 async def _is_revoked(service: Service, arguments: dict[str, Any]) -> object:

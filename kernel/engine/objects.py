@@ -18,15 +18,18 @@ class Objects:
     _batch: Batch
     _lookup: Lookup
 
-    def revoke(self, kref: str) -> None:
+    def revoke(self, kref: str, *, by_host: bool = True) -> None:
         """Revoke an object, for good: messages to it are rejected from now on.
 
         Raises:
             RefError: ``kref`` is not an object's.
             NotFoundError: There is no such object.
+            SystemSubclusterError: It is of a system subcluster of the host's, or a service or IO channel that one has.
             StoreError: The store failed; it is not revoked.
         """
         number = self._lookup.object(kref)
+        if not by_host and (system := self._store.subclusters.system_of_object(number)) is not None:
+            self._lookup.check_owner(system, by_host, f"the object {kref} of ")
         with self._batch.unit():
             self._store.references.revoke(number)
             self._store.outside.unpin(number, "url")

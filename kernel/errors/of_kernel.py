@@ -216,7 +216,7 @@ class NotQuarantinedError(OcapError):
 
 
 class SystemSubclusterError(OcapError):
-    """The subcluster is the host program's own: clients cannot end it, or replace its code."""
+    """The subcluster is the host program's own: clients cannot end it, replace its code, or revoke what is its."""
 
     code = "system-subcluster"
 

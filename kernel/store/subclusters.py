@@ -31,6 +31,15 @@ class QuarantineRecord(Record):
     since: str
 
 
+_SYSTEM_OF_OBJECT = """
+    SELECT s.id FROM objects o, subclusters s JOIN vats v ON v.subcluster_id = s.id
+    WHERE o.id = ? AND s.system IS NOT NULL AND (
+        v.id = o.owner
+        OR (o.owner IS NULL AND EXISTS (SELECT 1 FROM clist c WHERE c.object = o.id AND c.vat_id = v.id))
+    )
+    ORDER BY s.id LIMIT 1
+"""
+
 _COLUMNS = "subcluster_id, code, message, remedy, vat, bundle_spec, path, since"
 
 
@@ -67,6 +76,14 @@ class Subclusters:
     def system(self, name: str) -> int | None:
         """Give the id of the system subcluster of a name."""
         row = self._connection.execute("SELECT id FROM subclusters WHERE system = ?", (name,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def system_of_object(self, number: int) -> int | None:
+        """Give the id of a system subcluster whose own an object is: of one of its vats, or of the kernel for those.
+
+        An object that no vat has, a service's or an IO channel's, is every system subcluster's that can name it.
+        """
+        row = self._connection.execute(_SYSTEM_OF_OBJECT, (number,)).fetchone()
         return None if row is None else int(row[0])
 
     def all(self) -> list[SubclusterRecord]:

@@ -35,6 +35,10 @@ USER = """
         def ask(self, service: str, method: str, *arguments):
             return getattr(E(self.baggage["services"][service]), method)(*arguments)
 
+        def make(self):
+            self.cell = Cell()
+            return self.cell
+
         def lend(self, service: str):
             return E(self.baggage["services"][service]).use(Cell())
 
@@ -216,6 +220,43 @@ def test_a_daemon_goes_on_without_the_services_of_the_program(short_tmp: Path) -
             client.send(root, "ask", "host", "all")
     finally:
         stop_daemon(home)
+
+
+def test_clients_cannot_revoke_what_the_program_launched_or_what_that_was_given(short_tmp: Path) -> None:
+    home = Home(short_tmp / "h")
+    shell = with_services(short_tmp, "host", "line")
+    shell["io"] = {"line": {"type": "socket", "path": str(short_tmp / "line")}}
+
+    async def launch() -> tuple[str, str]:
+        async with Kernel.open(home.path, services={"host": Host()}) as kernel:
+            other = await kernel.launch_subcluster(with_services(short_tmp, "timer"))
+            return other.root_kref, str((await kernel.launch_system_subcluster("shell", shell))["rootKref"])
+
+    other, root = run(launch())
+    ensure_daemon(home)
+    try:
+        with Client.of_home(home.path) as client:
+            cell = client.send(root, "make").id
+            sql = "SELECT object_id FROM channels UNION SELECT object_id FROM services WHERE name = 'host'"
+            given = [f"ko{row['object_id']}" for row in client.execute_db_query(sql)]
+            assert len(given) == 2
+            for kref in (root, cell, *given):
+                with pytest.raises(SystemSubclusterError, match=r"s2.*'shell'") as caught:
+                    client.revoke(kref)
+                assert caught.value.data["subclusterId"] == "s2"
+                assert not client.is_revoked(kref)
+            client.revoke(other)
+            with pytest.raises(NotFoundError):
+                client.revoke("ko99")
+    finally:
+        stop_daemon(home)
+
+    async def revoke() -> None:
+        async with Kernel.open(home.path) as kernel:
+            await kernel.revoke(root)
+            assert await kernel.is_revoked(root)
+
+    run(revoke())
 
 
 def test_clients_cannot_end_or_replace_what_the_program_launched(short_tmp: Path) -> None:
