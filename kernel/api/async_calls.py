@@ -15,7 +15,7 @@ from kernel.capdata import CapData, decode
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kernel.api.shapes import Pruned, Status, SubclusterStatus
+    from kernel.api.shapes import Pruned, Status, SubclusterState, SubclusterStatus
 
 
 class AsyncCalls(ABC):
@@ -150,9 +150,9 @@ class AsyncCalls(ABC):
         """Give ``"pong"``."""
         return str(await self.call("ping"))
 
-    async def get_status(self) -> Status:
-        """Give the vats, the subclusters and the process that runs them."""
-        return cast("Status", await self.call("getStatus"))
+    async def get_status(self, state: SubclusterState | None = None) -> Status:
+        """Give the vats, the subclusters and the process that runs them; those in one state only, if it is given."""
+        return cast("Status", await self.call("getStatus", [] if state is None else [state]))
 
     async def collect_garbage(self) -> None:
         """Remove what nothing mentions any more."""

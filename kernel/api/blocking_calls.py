@@ -14,7 +14,7 @@ from kernel.capdata import CapData, decode
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from kernel.api.shapes import Pruned, Status, SubclusterStatus
+    from kernel.api.shapes import Pruned, Status, SubclusterState, SubclusterStatus
 
 
 class BlockingCalls(ABC):
@@ -148,9 +148,9 @@ class BlockingCalls(ABC):
         """Give ``"pong"``."""
         return str(self.call("ping"))
 
-    def get_status(self) -> Status:
-        """Give the vats, the subclusters and the process that runs them."""
-        return cast("Status", self.call("getStatus"))
+    def get_status(self, state: SubclusterState | None = None) -> Status:
+        """Give the vats, the subclusters and the process that runs them; those in one state only, if it is given."""
+        return cast("Status", self.call("getStatus", [] if state is None else [state]))
 
     def collect_garbage(self) -> None:
         """Remove what nothing mentions any more."""

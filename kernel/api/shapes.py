@@ -10,6 +10,8 @@ from typing import Any, Literal, TypedDict
 from kernel.capdata import CapData
 from kernel.records import Record
 
+SubclusterState = Literal["running", "quarantined"]
+
 
 class VatStatus(TypedDict):
     """One vat of ``get_status``."""
@@ -40,7 +42,7 @@ class SubclusterStatus(TypedDict):
     rootKref: str | None
     system: str | None
     """The name of a system subcluster; None for any other."""
-    state: Literal["running", "quarantined"]
+    state: SubclusterState
     quarantine: Quarantine | None
 
 

@@ -40,6 +40,9 @@ _ATTEMPTS = 3
 
 _POLL = 0.02
 
+#: Whoever starts a daemon is told what is quarantined: the subclusters that run may be many, and are not asked for.
+_QUARANTINED = ("quarantined",)
+
 
 class DaemonState(Record):
     """A daemon that is ready."""
@@ -120,7 +123,7 @@ class _Ensuring:
         reap()
         self._home.create()
         while True:
-            answer = self._ask()
+            answer = self._ask(_QUARANTINED)
             if answer is not None:
                 return self._state(answer, started=False)
             lock = inspect_lock(self._home.lock)
@@ -184,8 +187,10 @@ class _Ensuring:
 
     # --- a daemon that may be there ---
 
-    def _ask(self) -> dict[str, Any] | None:
-        """Ask whoever listens for its status; None when nobody listens, or the daemon is not ready yet.
+    def _ask(self, state: Sequence[str] = ()) -> dict[str, Any] | None:
+        """Ask whoever listens for its status, of the subclusters in one state if it is given.
+
+        None when nobody listens, or the daemon is not ready yet.
 
         Raises:
             DaemonForeignError: Who listens is not this home's daemon.
@@ -205,13 +210,13 @@ class _Ensuring:
                     if lock.info.phase != READY:
                         return None
                     if listener in (None, lock.info.pid):
-                        return self._query(lock.info)
+                        return self._query(lock.info, state)
             # The listener is not the holder of the lock.  One of them may just be going: look again before saying so.
             if self._clock() >= deadline:
                 raise outcome.foreign_listener(self._home, listener)
             time.sleep(_POLL)
 
-    def _query(self, info: LockInfo) -> dict[str, Any] | None:
+    def _query(self, info: LockInfo, state: Sequence[str]) -> dict[str, Any] | None:
         watch = Watch(self._home, self._timeout, self._clock)
         with Client(
             self._home.socket,
@@ -220,7 +225,7 @@ class _Ensuring:
             clock=self._clock,
         ) as client:
             try:
-                status = client.call("getStatus")
+                status = client.call("getStatus", state)
             except (NotRunningError, ConnectionLostError):
                 return None  # it has just gone
             except RequestTimeoutError as error:
@@ -292,7 +297,7 @@ class _Ensuring:
         try:
             self._await_ready(spawned)
             if spawned.ready:
-                answer = self._ask()
+                answer = self._ask(_QUARANTINED)
                 if answer is not None:
                     return answer
                 ending = spawned.ending(patience=SETTLING)

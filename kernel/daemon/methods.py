@@ -123,6 +123,10 @@ def _boolean(value: object) -> str | None:
     return None if isinstance(value, bool) else "a boolean"
 
 
+def _state(value: object) -> str | None:
+    return None if value in ("running", "quarantined") else '"running" or "quarantined"'
+
+
 def _texts_by_name(value: object) -> str | None:
     if value is None or (isinstance(value, dict) and all(isinstance(item, str) for item in value.values())):
         return None
@@ -143,8 +147,8 @@ async def _ping(service: Service, arguments: dict[str, Any]) -> object:
 
 
 async def _get_status(service: Service, arguments: dict[str, Any]) -> object:
-    status = service.kernel.status()
-    degraded = any(record["state"] == "quarantined" for record in status["subclusters"])
+    status = service.kernel.status(arguments.get("state"))
+    degraded = service.kernel.count_quarantined() > 0
     return {**status, "daemon": {**service.daemon_facts(), "state": "degraded" if degraded else "ready"}}
 
 
@@ -248,7 +252,7 @@ _KREF = Param("kref", _text)
 
 METHODS: dict[str, Method] = {
     "ping": Method((), _ping),
-    "getStatus": Method((), _get_status),
+    "getStatus": Method((Param("state", _state, required=False),), _get_status),
     "launchSubcluster": Method((Param("config", _object),), _launch),
     "terminateSubcluster": Method((_ID,), _terminate_subcluster),
     "terminateVat": Method((_ID,), _terminate_vat),

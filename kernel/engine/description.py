@@ -18,19 +18,35 @@ if TYPE_CHECKING:
     Quarantines = Mapping[int, QuarantineRecord]
 
 
-def describe_kernel(store: Store, quarantines: Quarantines) -> dict[str, Any]:
-    """Give every vat and subcluster whose launch is complete."""
-    records = [record for record in store.subclusters.all() if record.state == "running"]
-    members: dict[int, list[VatRecord]] = {}
-    for vat in store.vats.all():
-        members.setdefault(vat.subcluster_id, []).append(vat)
-    subclusters = [_describe(store, record, members.get(record.id, []), quarantines) for record in records]
+def describe_kernel(store: Store, quarantines: Quarantines, state: str | None = None) -> dict[str, Any]:
+    """Give the subclusters whose launch is complete, and their vats.
+
+    Args:
+        store: The store, while it is read.
+        quarantines: Why those that do not run do not, by their ids.
+        state: Only those that are ``running``, or ``quarantined``; the latter costs nothing for all others.
+    """
+    if state == "quarantined":
+        found = (store.subclusters.get(number) for number in quarantines)
+        subclusters = [describe_subcluster(store, record, quarantines) for record in found if record is not None]
+    else:
+        subclusters = _describe_all(store, quarantines)
+    if state is not None:
+        subclusters = [subcluster for subcluster in subclusters if subcluster["state"] == state]
     vats = [
         {"id": number, "config": subcluster["config"]["vats"].get(name), "subclusterId": subcluster["id"]}
         for subcluster in subclusters
         for name, number in subcluster["vats"].items()
     ]
     return {"vats": vats, "subclusters": subclusters, "remoteComms": {"state": "disconnected"}}
+
+
+def _describe_all(store: Store, quarantines: Quarantines) -> list[dict[str, Any]]:
+    members: dict[int, list[VatRecord]] = {}
+    for vat in store.vats.all():
+        members.setdefault(vat.subcluster_id, []).append(vat)
+    records = [record for record in store.subclusters.all() if record.state == "running"]
+    return [_describe(store, record, members.get(record.id, []), quarantines) for record in records]
 
 
 def describe_subcluster(store: Store, record: SubclusterRecord, quarantines: Quarantines) -> dict[str, Any]:

@@ -344,10 +344,10 @@ class Kernel(Objects):
         """Say how many subclusters are quarantined."""
         return len(self._quarantine.records)
 
-    def status(self) -> dict[str, Any]:
-        """Give the vats and subclusters, as the wire's ``getStatus`` has them."""
+    def status(self, state: str | None = None) -> dict[str, Any]:
+        """Give the vats and subclusters, all or those in one state, as the wire's ``getStatus`` has them."""
         with self._store.reading():
-            return describe_kernel(self._store, self._quarantine.records)
+            return describe_kernel(self._store, self._quarantine.records, state)
 
     async def collect_garbage(self) -> None:
         """Remove what nobody holds: promises, and objects, of which running vats are asked what they still hold.

@@ -103,6 +103,8 @@ def test_a_quarantine_is_mended_through_a_client(home: Home, short_tmp: Path) ->
         ensure_daemon(home)
         with pytest.raises(QuarantinedError):
             client.send(launched.root_kref, "increment")
+        assert [one["id"] for one in client.get_status("quarantined")["subclusters"]] == ["s1", "s2"]
+        assert client.get_status("running")["subclusters"] == []
         repaired = client.repair_subcluster("s1", {"main": str(short_tmp / "d.bundle")})
         assert repaired["state"] == "running"
         assert client.send(launched.root_kref, "increment") == 1

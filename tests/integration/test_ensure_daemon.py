@@ -337,7 +337,18 @@ def test_a_store_with_one_missing_bundle_boots_degraded_and_is_usable(home: Home
     with Client(home.socket) as client:
         assert client.call("ping") == "pong"
         assert client.call("queueMessage", [roots[0][1], "increment", []])["body"] == "#2"
+        for wanted in ("running", "quarantined"):
+            status = client.call("getStatus", {"state": wanted})
+            listed = [one["id"] for one in status["subclusters"]]
+            assert listed == [name for name, _ in roots if (name == identifier) == (wanted == "quarantined")]
+            assert {vat["subclusterId"] for vat in status["vats"]} == set(listed)
+            assert status["daemon"]["state"] == "degraded"
+        everything = client.call("getStatus")
+        assert [one for one in everything["subclusters"] if one["state"] == "running"] == client.call(
+            "getStatus", ["running"]
+        )["subclusters"]
     assert daemon_status(home)["daemon"]["state"] == "degraded"
+    assert len(daemon_status(home)["subclusters"]) == 3
 
 
 def test_progress_of_the_restore_is_shown_to_whoever_waits(home: Home, tmp_path: Path) -> None:

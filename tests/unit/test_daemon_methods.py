@@ -58,6 +58,7 @@ def test_an_unknown_method_is_named_and_the_known_ones_listed() -> None:
     [
         ("ping", [1], "takes 0 parameters"),
         ("ping", {"x": 1}, "'x'"),
+        ("getStatus", ["broken"], '\'state\' of getStatus has to be "running" or "quarantined"'),
         ("terminateVat", [], "'id'"),
         ("terminateVat", {"id": 7}, "'id' of terminateVat has to be a string, not a number"),
         ("queueMessage", ["ko1"], "'method'"),
