@@ -366,7 +366,7 @@ class Kernel(Objects):
             before = self._store.references.count()
             await self._vats.reap()
             self._batch.commit()
-            if self._store.references.count() == before:
+            if self._store.references.count() == before and not self._store.garbage.any():
                 return
 
     async def clear_state(self, *, by_host: bool = True) -> None:

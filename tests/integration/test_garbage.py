@@ -97,6 +97,15 @@ def test_what_only_a_cycle_holds_goes_when_the_dead_are_asked_for(bench: Bench, 
     assert pair.settle() == before
 
 
+def test_a_collection_that_is_over_has_told_the_exporters_too(bench: Bench, pair: Pair) -> None:
+    before = pair.cells()
+    bench.send(pair.maker, "hand_out", 1)
+    bench.send(pair.taker, "tangle")
+    bench.run(bench.kernel.collect_garbage())
+    assert bench.rows("suspects") == 0
+    assert bench.rows("objects") - 2 == before
+
+
 def test_a_reference_that_a_vat_never_reads_is_given_up(bench: Bench, pair: Pair) -> None:
     before = pair.settle()
     bench.send(pair.taker, "ignore")
