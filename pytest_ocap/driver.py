@@ -71,6 +71,8 @@ class Capability(enum.StrEnum):
     """``older`` drives an older edition of the daemon, whose stores this one brings up to date."""
     REFERENCES = "references"
     """``launch_linked`` launches a subcluster that passes objects and promises within itself before it answers."""
+    COLLECT = "collect"
+    """``collect`` has the daemon's vats find out what they no longer refer to, and removes what nobody refers to."""
     AUDIT = "audit"
     """``audit`` has the daemon's own means check the home of a daemon that does not run."""
 
@@ -282,17 +284,6 @@ class PinDriver(KernelDriver, Protocol):
         ...
 
 
-class LinkedDriver(KernelDriver, Protocol):
-    """A driver with :attr:`Capability.REFERENCES`."""
-
-    def launch_linked(self, home: Path, bundle: Path, *, timeout: float) -> Outcome:
-        """Make a bundle at the path and launch from it a subcluster whose vats have references to each other.
-
-        At each probe they pass each other objects and promises before it is answered.
-        """
-        ...
-
-
 class RepairDriver(KernelDriver, Protocol):
     """A driver with :attr:`Capability.REPAIR`."""
 
@@ -359,6 +350,7 @@ OPTIONAL = {
     Capability.TERMINATE: "terminate",
     Capability.LOG_ROTATION: "small_log",
     Capability.OLDER_STORE: "older",
+    Capability.COLLECT: "collect",
     Capability.AUDIT: "audit",
 }
 """The members that only a driver with that capability needs."""

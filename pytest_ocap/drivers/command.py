@@ -113,6 +113,7 @@ class CommandDriver:
             Capability.REPAIR: "repair" in verbs,
             Capability.PRUNE: "prune" in verbs,
             Capability.TERMINATE: "terminate" in verbs,
+            Capability.COLLECT: "collect" in verbs,
             Capability.AUDIT: "audit" in verbs,
             Capability.LOG_ROTATION: bool(settings.small_log),
             **{capability: getattr(settings, key) is not None for capability, key in PATHS.items()},
@@ -218,6 +219,10 @@ class CommandDriver:
     def terminate(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
         """Terminate as the description says."""
         return self._ask("terminate", home, timeout, self._about(subcluster))
+
+    def collect(self, home: Path, *, timeout: float) -> Outcome:
+        """Have garbage collected as the description says."""
+        return self._ask("collect", home, timeout)
 
     def audit(self, home: Path, *, timeout: float) -> Outcome:
         """Run the audit: its exit status is 0 when nothing is wrong, and 1 when something is."""

@@ -67,6 +67,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "repair": (*PLACES, "nonce", *_BUNDLE, "id", "root"),
     "prune": (*PLACES, "nonce", *_BUNDLE, "id", "root"),
     "terminate": (*PLACES, "nonce", *_BUNDLE, "id", "root"),
+    "collect": (*PLACES, "nonce"),
     "audit": (*PLACES, "nonce"),
 }
 """The verbs, and the placeholders that each of them knows."""

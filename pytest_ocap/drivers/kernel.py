@@ -165,6 +165,10 @@ class KernelDriver:
         """Call ``terminateSubcluster``."""
         return rpc.call(self.socket(home), "terminateSubcluster", [subcluster.id], timeout=timeout)
 
+    def collect(self, home: Path, *, timeout: float) -> Outcome:
+        """Call ``collectGarbage``."""
+        return rpc.call(self.socket(home), "collectGarbage", [], timeout=timeout)
+
     def audit(self, home: Path, *, timeout: float) -> Outcome:
         """Run ``ocap doctor``."""
         outcome = self._run(home, "doctor", "--json", timeout=timeout)

@@ -27,7 +27,10 @@ def build_root_object(vat_powers, parameters, baggage):
 """One vat by itself."""
 
 LINKED = '''\
-"""A counter of two vats: before it counts they pass each other an object, and a promise that is resolved meanwhile."""
+"""A counter of two vats that before it counts pass each other objects, of a durable kind too, and have garbage of them.
+
+What the back is given at one message is garbage at the next: a token, a leaf, and a token of which only a ring knows.
+"""
 
 from kernel.vat import Durable, E, Exo, PromiseKit
 
@@ -39,6 +42,15 @@ class Count(Durable):
     def next(self) -> int:
         self.value += 1
         return self.value
+
+
+class Leaf(Durable):
+    def __init__(self, number, back):
+        self.number = number
+        self.back = back
+
+    def tell(self) -> int:
+        return self.number
 
 
 class Token(Exo):
@@ -54,23 +66,30 @@ class Front(Exo):
         self.baggage["count"] = Count()
 
     async def increment(self) -> int:
+        back, count = self.baggage["back"], self.baggage["count"]
         kit = PromiseKit()
         sent = Token()
-        echoed = E(self.baggage["back"]).echo(sent, kit.promise)
+        echoed = E(back).echo(sent, kit.promise, Leaf(count.value + 1, back))
         kit.resolve(Token())
-        received, _ = await echoed
+        received, kept = await echoed
         if received is not sent:
             raise ValueError("what came back is not what was sent")
-        return self.baggage["count"].next()
+        if not 0 <= kept <= count.value + 1:
+            raise ValueError(f"a leaf of the {kept}. message was kept, and there were {count.value}")
+        return count.next()
 
 
 class Back(Exo):
     def __init__(self, baggage):
         self.baggage = baggage
 
-    async def echo(self, token, promised):
-        self.baggage["last"] = token  # the one before is garbage from now on
-        return [token, await promised]
+    async def echo(self, token, promised, leaf):
+        kept = await E(self.baggage["leaf"]).tell() if "leaf" in self.baggage else 0
+        self.baggage["leaf"] = leaf
+        self.baggage["last"] = token
+        ring = [await promised]
+        ring.append(ring)  # no count of references gets to zero: only whoever looks finds it
+        return [token, kept]
 
 
 def build_root_object(vat_powers, parameters, baggage):

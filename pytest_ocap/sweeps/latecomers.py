@@ -21,8 +21,8 @@ from pytest_ocap.driver import Capability, has
 from pytest_ocap.listeners import listener
 from pytest_ocap.persisted import ANSWER_SECONDS
 from pytest_ocap.scenarios.contracts import SETTLE_SECONDS
+from pytest_ocap.sweeps.asking import Run, StoppedError
 from pytest_ocap.sweeps.moments import Unharmed
-from pytest_ocap.sweeps.workloads import Run, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -26,6 +26,7 @@ WORKLOADS = (
     "pin",
     "restart",
     "references",
+    "garbage",
     "logs",
     "migration",
 )

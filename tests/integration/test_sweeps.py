@@ -200,6 +200,8 @@ SAMPLE = [
     ("pin:rename:bundles/*.bundle.tmp#1=kill", "kill"),
     ("restart:unlink:daemon.pid#1=kill", "kill"),
     ("logs:rename:daemon.log#1=kill-after", "kill"),
+    ("references:sync:kernel.sqlite-wal#9=kill-after", "kill"),
+    ("garbage:sync:kernel.sqlite-wal#20=EIO", "errno"),
 ]
 """A few cases of each kind; the whole is ``pytest --pyargs pytest_ocap.sweeps --ocap-sweep all``."""
 

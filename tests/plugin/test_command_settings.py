@@ -170,6 +170,7 @@ def test_verbs_and_files_that_are_given_are_capabilities_and_no_others(source: P
             "repair": ["true", "{id}"],
             "prune": ["true", "{id}"],
             "terminate": ["true", "{id}"],
+            "collect": ["true"],
             "audit": ["true"],
         },
     }
