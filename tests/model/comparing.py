@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from driving import Driving
 from hypothesis.stateful import invariant
 from kernels import audit, send
 from world import Party, Uncertain
-
-from kernel.capdata import CapData, decode
 
 
 class Comparing(Driving):
@@ -21,6 +17,8 @@ class Comparing(Driving):
         self._compare_store()
         self._compare_references()
         self._compare_status()
+        if self.kernel.program is not None:
+            assert self.kernel.program.noted == self.world.posted
         assert audit(self.kernel) == []
         self._ask_somebody()
 
@@ -29,6 +27,7 @@ class Comparing(Driving):
         for party in self.world.parties():
             mine = found.pop(int(party.id[1:]), {})
             assert mine.pop("urls", None) == party.urls
+            assert mine.pop("host", None) == party.host
             log, heard = mine.pop("log", []), mine.pop("heard", [])
             outcomes, refs = mine.pop("outcomes", []), {key[4:]: kref for key, kref in mine.items()}
             spoken: dict[str, list[int]] = {}
@@ -64,18 +63,6 @@ class Comparing(Driving):
             party.uncertain.remove(one)
         return now
 
-    def _baggage(self) -> dict[int, dict[str, Any]]:
-        rows = self.kernel.call(
-            "executeDBQuery",
-            "SELECT b.vat_id, b.key, b.body, s.object FROM baggage b LEFT JOIN baggage_slots s USING (vat_id, key)",
-        )
-        found: dict[int, dict[str, Any]] = {}
-        for row in rows:
-            is_reference = row["key"] == "urls" or row["key"].startswith("ref:")
-            value = f"ko{row['object']}" if is_reference else decode(CapData(row["body"], ()))
-            found.setdefault(row["vat_id"], {})[row["key"]] = value
-        return found
-
     def _compare_references(self) -> None:
         rows = self.kernel.call("executeDBQuery", "SELECT vat_id, object FROM clist WHERE object IS NOT NULL")
         known = {int(party.id[1:]): party for party in self.world.parties()}
@@ -85,11 +72,12 @@ class Comparing(Driving):
 
     def _compare_status(self) -> None:
         status = self.kernel.call("getStatus")
-        listed = {entry["id"]: (entry["state"], entry["vats"]) for entry in status["subclusters"]}
+        listed = {entry["id"]: (entry["state"], entry["vats"], entry["system"]) for entry in status["subclusters"]}
         assert listed == {
             cluster.id: (
                 "quarantined" if cluster.quarantined else "running",
                 {party.name: party.id for party in cluster.parties if party.exists},
+                cluster.system,
             )
             for cluster in self.world.clusters
         }

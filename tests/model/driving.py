@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hosting import FOR_SYSTEM, ORDINARY, Program
 from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from kernels import InProcess, Kernel, send, settle
+from kernels import PATIENCE_SECONDS, InProcess, Kernel, send, settle
 from party import PARTY
 from world import Cluster, Party, Thing, World
 
 from kernel.bundle import build_bundle
+from kernel.capdata import CapData, decode
 from kernel.errors import OcapError, RejectedError
 
 PICK = st.integers(0, 7)
@@ -60,6 +63,7 @@ class Driving(RuleBasedStateMachine):
         (self.folder / "k").mkdir()
         self.kernel = type(self).make(self.folder / "k")
         self.world = World()
+        self.world.hosted = self.kernel.program is not None
         self.numbers = 0
 
     def teardown(self) -> None:
@@ -68,6 +72,12 @@ class Driving(RuleBasedStateMachine):
             self.kernel.remove()
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def program(self) -> Program:
+        """Give the program that has the kernel."""
+        assert self.kernel.program is not None
+        return self.kernel.program
 
     # --- saying what is done ---
 
@@ -97,6 +107,25 @@ class Driving(RuleBasedStateMachine):
         settle(self.kernel)
         return result
 
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, "the kernel does not notice"
+            self.kernel.go_on(3)
+
+    def _baggage(self) -> dict[int, dict[str, Any]]:
+        """Give what is in the store of each vat's baggage, by vat and key; of a reference its kref."""
+        rows = self.kernel.call(
+            "executeDBQuery",
+            "SELECT b.vat_id, b.key, b.body, s.object FROM baggage b LEFT JOIN baggage_slots s USING (vat_id, key)",
+        )
+        found: dict[int, dict[str, Any]] = {}
+        for row in rows:
+            is_reference = row["key"] in ("urls", "host") or row["key"].startswith("ref:")
+            value = f"ko{row['object']}" if is_reference else decode(CapData(row["body"], ()))
+            found.setdefault(row["vat_id"], {})[row["key"]] = value
+        return found
+
     def _pick(self, pick: int) -> Party:
         reachable = [party for party in self.world.running() if not party.root.revoked]
         return reachable[pick % len(reachable)]
@@ -122,6 +151,15 @@ class Driving(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.parties()) <= MOST_PARTIES - 3)
     @rule(size=st.integers(1, 3))
     def launch(self, size: int) -> None:
+        services = ["ocapURLs", *([ORDINARY] if self.world.hosted else [])]
+        cluster, config = self._design(size, services)
+        self._step(f"launch({', '.join(config['vats'])})")
+        answer = self.kernel.call("launchSubcluster", config)
+        settle(self.kernel)
+        self._note_launch(cluster, answer["subclusterId"], answer["rootKref"], services)
+
+    def _design(self, size: int, services: list[str]) -> tuple[Cluster, dict[str, Any]]:
+        """Give a subcluster that is to be launched, and its configuration."""
         number = self._next()
         path = self.folder / f"{number}.bundle"
         assert self.party_bundle is not None
@@ -129,11 +167,11 @@ class Driving(RuleBasedStateMachine):
         cluster = Cluster(str(path))
         cluster.parties = [Party(f"p{number}{letter}", cluster) for letter in "abc"[:size]]
         vats = {p.name: {"bundleSpec": path.as_uri(), "parameters": {"name": p.name}} for p in cluster.parties}
-        self._step(f"launch({', '.join(vats)})")
-        config = {"bootstrap": cluster.parties[0].name, "vats": vats, "services": ["ocapURLs"]}
-        answer = self.kernel.call("launchSubcluster", config)
-        cluster.id = answer["subclusterId"]
-        settle(self.kernel)
+        return cluster, {"bootstrap": cluster.parties[0].name, "vats": vats, "services": services}
+
+    def _note_launch(self, cluster: Cluster, name: str, root_kref: str, services: list[str]) -> None:
+        """Have the world know of a subcluster that was launched."""
+        cluster.id = name
         rows = self.kernel.call(
             "executeDBQuery",
             "SELECT v.name, v.id, c.object FROM vats v JOIN clist c ON c.vat_id = v.id WHERE c.vref = 'o+0'",
@@ -144,12 +182,16 @@ class Driving(RuleBasedStateMachine):
             party.id, party.root = f"v{number}", Thing(party, f"ko{root}")
             party.learn(party.root)
         first = cluster.parties[0]
-        assert answer["rootKref"] == first.root.kref
+        assert root_kref == first.root.kref
         for party in cluster.parties[1:]:
             first.receive(party.name, party.root)
-        (service,) = self.kernel.call("executeDBQuery", "SELECT * FROM services WHERE name = 'ocapURLs'")
-        first.urls = f"ko{service['object_id']}"
-        first.known.add(first.urls)
+        krefs = {
+            row["name"]: f"ko{row['object_id']}" for row in self.kernel.call("executeDBQuery", "SELECT * FROM services")
+        }
+        given = {service: krefs[service] for service in services}
+        first.known.update(given.values())
+        first.urls = given["ocapURLs"]
+        first.host = given.get(ORDINARY) or given.get(FOR_SYSTEM)
         self.world.clusters.append(cluster)
 
     @precondition(lambda self: len(self.world.running()) >= ENOUGH_TO_SPARE)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import psutil
 from bench import Bench
+from hosting import Program
 
 from kernel.api import Client
 from kernel.capdata import decode
@@ -56,6 +57,9 @@ class Kernel(Protocol):
 
     takes_references: bool
     """Whether arguments of messages from outside may be references."""
+
+    program: Program | None
+    """The program that has the kernel, and services for its vats; a daemon has none."""
 
     @property
     def store(self) -> Path:
@@ -116,8 +120,8 @@ class InProcess:
         self._folder = folder
         self._homes = 0
         self._bench = Bench(self._next_home())
-        self._bench.open()
-        self.kernel = self._bench.kernel
+        self.program: Program | None = Program()
+        self.start()
 
     def _next_home(self) -> Path:
         self._homes += 1
@@ -174,6 +178,8 @@ class InProcess:
             new = self._next_home()
             for path in old.iterdir():
                 shutil.copy(path, new / path.name)
+            assert self.program is not None
+            self.program.host.is_dead = True
         self._bench.close()
         if crash:
             shutil.rmtree(old)
@@ -181,7 +187,8 @@ class InProcess:
 
     def start(self) -> None:
         """Start a kernel on the home."""
-        self._bench.open()
+        assert self.program is not None
+        self._bench.open(self.program.serving(self._bench))
         self.kernel = self._bench.kernel
 
     def remove(self) -> None:
@@ -234,6 +241,7 @@ class Daemon:
     takes_references = False
 
     def __init__(self, folder: Path) -> None:
+        self.program: Program | None = None
         self._folder = folder
         self._home = Home(folder / "h")
         self._line: _Line | None = None

@@ -7,11 +7,11 @@ told another came in order, no vat holds or has in its c-list a reference that i
 from __future__ import annotations
 
 from comparing import Comparing
-from steps_lives import Lives
+from steps_hosts import Hosts
 from steps_messages import Messages
 from steps_promises import Promises
 from steps_urls import Urls
 
 
-class KernelMachine(Messages, Promises, Urls, Lives, Comparing):
+class KernelMachine(Messages, Promises, Urls, Hosts, Comparing):
     """Drives one kernel, and the world beside it."""

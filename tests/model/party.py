@@ -36,6 +36,8 @@ PARTY = """
                 if name != self.name:
                     self.baggage["ref:" + name] = root
             self.baggage["urls"] = services["ocapURLs"]
+            for name in services.keys() & {"post", "vault"}:
+                self.baggage["host"] = services[name]
 
         # --- effects of its own ---
 
@@ -100,6 +102,33 @@ PARTY = """
 
         async def give_facet(self, target: str, index: int, new_name: str):
             await E(self.baggage["ref:" + target]).take(new_name, self.facets[index])
+
+        # --- services of the host ---
+
+        async def post(self, method: str, number: int):
+            self._add("log", number)
+            return await getattr(E(self.baggage["host"]), method)(self.name, number)
+
+        async def post_all(self, numbers: list):
+            self.baggage["log"] = self.baggage.get("log", []) + numbers
+            answers = [E(self.baggage["host"]).note(self.name, number) for number in numbers]
+            return [await answer for answer in reversed(answers)]
+
+        async def reach(self, name: str, number: int):
+            given_back = E(self.baggage["host"]).same(self.baggage["ref:" + name])
+            return await E(given_back).hear(self.name, number)
+
+        async def use(self, name: str, number: int):
+            return await E(self.baggage["host"]).use(self.baggage["ref:" + name], number)
+
+        def leave_waiting(self, number: int):
+            E(self._note(E(self.baggage["host"]).wait(self.name, number), number))
+
+        async def share_host(self, target: str):
+            await E(self.baggage["ref:" + target]).take_host(self.baggage["host"])
+
+        def take_host(self, host: object):
+            self.baggage["host"] = host
 
         # --- promises ---
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from driving import PICK, Driving, some_run
 from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
-from kernels import PATIENCE_SECONDS, Sent, send, settle
+from kernels import Sent, send, settle
 from world import Party, Uncertain
 
 from kernel.errors import QuarantinedError
@@ -50,12 +48,6 @@ class Lives(Driving):
             os.kill(pid, signal.SIGKILL)
         return pid
 
-    def _wait_for(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, "the kernel does not notice"
-            self.kernel.go_on(3)
-
     @precondition(some_run)
     @rule(count=st.integers(1, 8), first=PICK, stride=PICK, rounds=st.integers(0, 12), end=st.sampled_from("ckw"))
     def burst(self, count: int, first: int, stride: int, rounds: int, end: str) -> None:
@@ -76,21 +68,41 @@ class Lives(Driving):
                 party.uncertain.append(uncertain)
                 note(f"{party.name}.write({number})  # without waiting")
                 sent.append((self.kernel.begin(party.root.kref, "write", number), uncertain))
+        self._end_burst(sent, killed, rounds, end)
+
+    def _end_burst(self, sent: list[tuple[Sent, Uncertain]], killed: Party, rounds: int, end: str) -> None:
+        """Let what was sent get on for some rounds; then end as said, and note what must have come of it.
+
+        Args:
+            sent: What was sent, and the effects.
+            killed: The vat that is to be killed, if one is.
+            rounds: For how many rounds of the loop.
+            end: ``c``: the kernel crashes; ``l``: it does, and the host does not come back; ``k``: a vat is killed;
+                ``w``: nobody ends.
+        """
         self.kernel.go_on(rounds)
-        self._step(f"burst({ {'c': 'crash', 'k': 'kill ' + killed.name, 'w': 'wait'}[end] } after {rounds} rounds)")
+        how = {"c": "crash", "l": "crash and lose the host", "k": "kill " + killed.name, "w": "wait"}[end]
+        self._step(f"burst({how} after {rounds} rounds)")
         pid = None
-        if end == "c":
-            self._end_kernel(crash=True, sent=sent)
+        if end in "cl":
+            if end == "l":
+                self._leave_host()
+            self._end_kernel(crash=True)
         elif end == "k":
             pid = self._kill(killed)
-        self._wait_for(lambda: all(one.state != "pending" for one, _uncertain in sent) or end == "c")
+        self._wait_for(lambda: all(one.state != "pending" for one, _uncertain in sent) or end in "cl")
         if end == "k":
             self._wait_for(lambda: pid is None or self.kernel.worker(killed.name) != pid)
             self._begin_anew(killed)
         for one, uncertain in sent:
             uncertain.required = one.state == "done"
-            uncertain.forbidden = one.state == "failed" and not one.kept and uncertain.sender is None and end == "k"
+            failed = one.state == "failed" and not one.kept and not uncertain.asks
+            uncertain.forbidden = failed and uncertain.sender is None and end == "k"
         settle(self.kernel)
+
+    def _leave_host(self) -> None:
+        """Have the kernel be started without the services of the host, when it is."""
+        self.program.is_there = self.world.hosted = False
 
     def _begin_anew(self, killed: Party) -> None:
         """Have all be as if a vat had been killed at the same moment each time, whatever the moment was.
@@ -107,7 +119,7 @@ class Lives(Driving):
 
     # --- the kernel's own ends ---
 
-    def _end_kernel(self, *, crash: bool, sent: list[tuple[Sent, Uncertain]] | None = None) -> None:
+    def _end_kernel(self, *, crash: bool) -> None:
         self.kernel.stop(crash=crash)
         self.world.end_all_incarnations()
         self.kernel.start()
@@ -117,10 +129,14 @@ class Lives(Driving):
     def start_anew(self, crash: bool) -> None:
         self._step(f"start_anew({'after a crash' if crash else 'after a stop'})")
         self._end_kernel(crash=crash)
+        self._note_repairs()
+        settle(self.kernel)
+
+    def _note_repairs(self) -> None:
+        """After a start: what was quarantined runs again if its bundle is there."""
         for cluster in self.world.clusters:
             if cluster.quarantined and os.path.exists(cluster.bundle):
                 cluster.quarantined = False
-        settle(self.kernel)
 
     @precondition(lambda self: any(not cluster.quarantined for cluster in self.world.clusters))
     @rule(pick=PICK, crash=st.booleans())

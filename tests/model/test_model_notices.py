@@ -14,11 +14,14 @@ from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 from machine import KernelMachine
 
+from kernel.capdata import CapData
 from kernel.engine import urls
 from kernel.engine.batch import Batch
 from kernel.engine.crank import Crank
+from kernel.engine.services import Services
+from kernel.engine.settlement import NOTHING
 from kernel.engine.translation import Translation
-from kernel.refs import Kref
+from kernel.refs import Kref, format_kref
 from kernel.store.deliveries import Deliveries, DeliveryRecord
 from kernel.store.promises import Promises
 from kernel.store.references import References
@@ -84,11 +87,37 @@ def takes_urls_that_were_altered(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(urls, "hmac", SimpleNamespace(digest=hmac.digest, compare_digest=lambda _one, _other: True))
 
 
+def loses_some_calls_of_services(patch: pytest.MonkeyPatch) -> None:
+    real = Services._begin
+
+    def begin(self: Services, name: str, method: str, data: CapData, result: int | None) -> None:
+        if len(data.body) % 5:
+            real(self, name, method, data, result)
+        else:
+            self._answers.give(result, NOTHING)
+
+    patch.setattr(Services, "_begin", begin)
+
+
+def makes_calls_of_services_before_they_are_durable(patch: pytest.MonkeyPatch) -> None:
+    def call(self: Services, name: str, method: str, body: str, slots: tuple[Kref, ...], result: int | None) -> None:
+        self._begin(name, method, CapData(body, tuple(map(format_kref, slots))), result)
+
+    patch.setattr(Services, "call", call)
+
+
+def gives_everybody_the_services_for_system_subclusters(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Services, "check", lambda _self, _name, system: None)
+
+
 DEFECTS: list[Patch] = [
     acknowledges_before_it_commits,
     delivers_the_newest_first,
     forgets_revocations,
+    gives_everybody_the_services_for_system_subclusters,
+    loses_some_calls_of_services,
     loses_some_writes,
+    makes_calls_of_services_before_they_are_durable,
     redeems_the_urls_of_what_was_revoked,
     rejects_nothing_when_a_vat_dies,
     shows_whatever_is_delivered_to_everybody,

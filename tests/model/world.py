@@ -59,20 +59,26 @@ class Waiting:
     sends: bool
     relay: tuple[Party, int] | None
 
-    def note(self, outcome: object) -> None:
-        """Have the one who waits note what came, if it still remembers that it asked."""
-        if self.party.exists and self.party.incarnation == self.incarnation:
+    def note(self, outcome: object) -> bool:
+        """Have the one who waits note what came, if it still remembers that it asked; say whether it does."""
+        remembers = self.party.exists and self.party.incarnation == self.incarnation
+        if remembers:
             self.party.outcomes.append([self.watch_id, outcome])
+        return remembers
 
 
 @dataclass(eq=False)
 class Uncertain:
-    """An effect that may be there or not, since somebody died; ``required`` when it was acknowledged."""
+    """An effect that may be there or not, since somebody died; ``required`` when it was acknowledged.
+
+    When its message ``asks`` a service, an answer that failed does not say that the effect is not there.
+    """
 
     number: int
     sender: str | None = None
     required: bool = False
     forbidden: bool = False
+    asks: bool = False
 
 
 @dataclass(eq=False)
@@ -95,6 +101,8 @@ class Party:
     uncertain: list[Uncertain] = field(default_factory=list)
     urls: str | None = None
     """The kref of the kernel's service ``ocapURLs``, if it was given that."""
+    host: str | None = None
+    """The kref of a service of the host's, if it was given one."""
 
     @property
     def last_incarnation(self) -> int:
@@ -158,6 +166,8 @@ class Cluster:
     id: str = ""
     parties: list[Party] = field(default_factory=list)
     quarantined: bool = False
+    system: str | None = None
+    """The host's name for it, if it is a system subcluster."""
 
 
 class World:
@@ -167,6 +177,12 @@ class World:
         self.clusters: list[Cluster] = []
         self.urls: dict[str, Thing] = {}
         """Every URL that was ever issued, with its object."""
+        self.hosted = False
+        """Whether the services of the host are there."""
+        self.posted: list[tuple[str, int]] = []
+        """The calls that the host has noted: whose, and the number."""
+        self.held: dict[int, Waiting] = {}
+        """The calls that the host has not answered, by their number."""
 
     def parties(self) -> list[Party]:
         """Give those that exist."""
@@ -208,6 +224,7 @@ class World:
 
     def end_all_incarnations(self) -> None:
         """The kernel was started anew: every party begins from its baggage, and nobody waits any more."""
+        self.held.clear()
         parties = self.parties()
         for party in parties:
             party.incarnation += 1
