@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import workerbench
 from bench import Bench
 from sabotage import Saboteur
 
@@ -23,6 +24,21 @@ def bench(short_tmp: Path) -> Iterator[Bench]:
     bench.open()
     yield bench
     bench.close()
+
+
+@pytest.fixture
+def others_remembered() -> None:
+    """Have the processes that there are besides those of a pool not counted as its own."""
+    workerbench.remember_others()
+
+
+@pytest.fixture
+def workers(others_remembered: None) -> Iterator[workerbench.Bench]:
+    """Give a pool of workers and its loop; it has to leave no process."""
+    made = workerbench.Bench()
+    yield made
+    made.close()
+    assert workerbench.children_of_the_pool() == []
 
 
 @pytest.fixture

@@ -40,6 +40,16 @@ class Vat:
         return syscalls
 
 
+class Cell(Exo):
+    """Holds a value."""
+
+    def __init__(self, value: int = 0) -> None:
+        self.value = value
+
+    def get(self) -> int:
+        return self.value
+
+
 def outcomes(syscalls: list[list[Any]]) -> dict[str, object]:
     """Give what promises were settled with; a rejection as (name, message)."""
     found: dict[str, object] = {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from watching import eventually
+
 from kernel.capdata import CapData, RemoteError, decode, encode
 from kernel.events import ListLog
 from kernel.loop import Loop
@@ -45,6 +47,27 @@ def children_of_the_pool() -> list[psutil.Process]:
     import psutil
 
     return [child for child in psutil.Process().children() if child.pid not in _OTHERS]
+
+
+def is_gone(pid: int) -> bool:
+    """Say whether a process has ended; whose parent is gone too may wait to be reaped by the system."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def wait_until_gone(pid: int) -> None:
+    """Wait until a process has ended."""
+    eventually(lambda: is_gone(pid))
+
+
+def the_template() -> psutil.Process:
+    """Give the process of the one pool's template."""
+    [template] = children_of_the_pool()
+    return template
 
 
 class Bench:
