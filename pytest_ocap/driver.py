@@ -73,6 +73,8 @@ class Capability(enum.StrEnum):
     """``launch_linked`` launches a subcluster that passes objects and promises within itself before it answers."""
     COLLECT = "collect"
     """``collect`` has the daemon's vats find out what they no longer refer to, and removes what nobody refers to."""
+    REVOKE = "revoke"
+    """``revoke`` revokes an object that vats of a ``launch_linked`` share, for good, and ``use`` sends it a message."""
     AUDIT = "audit"
     """``audit`` has the daemon's own means check the home of a daemon that does not run."""
 
@@ -340,18 +342,19 @@ class AuditDriver(KernelDriver, Protocol):
 MEMBERS = tuple(sorted(name for name in vars(KernelDriver) if not name.startswith("_")))
 """What an object needs in order to be a driver."""
 
-OPTIONAL = {
-    Capability.STATUS: "status",
-    Capability.IO: "launch_io",
-    Capability.PIN: "launch_pinned",
-    Capability.REFERENCES: "launch_linked",
-    Capability.REPAIR: "repair",
-    Capability.PRUNE: "prune",
-    Capability.TERMINATE: "terminate",
-    Capability.LOG_ROTATION: "small_log",
-    Capability.OLDER_STORE: "older",
-    Capability.COLLECT: "collect",
-    Capability.AUDIT: "audit",
+OPTIONAL: dict[Capability, tuple[str, ...]] = {
+    Capability.STATUS: ("status",),
+    Capability.IO: ("launch_io",),
+    Capability.PIN: ("launch_pinned",),
+    Capability.REFERENCES: ("launch_linked",),
+    Capability.REPAIR: ("repair",),
+    Capability.PRUNE: ("prune",),
+    Capability.TERMINATE: ("terminate",),
+    Capability.LOG_ROTATION: ("small_log",),
+    Capability.OLDER_STORE: ("older",),
+    Capability.COLLECT: ("collect",),
+    Capability.REVOKE: ("revoke", "use"),
+    Capability.AUDIT: ("audit",),
 }
 """The members that only a driver with that capability needs."""
 

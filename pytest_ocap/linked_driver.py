@@ -9,7 +9,7 @@ from pytest_ocap.driver import KernelDriver
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_ocap.driver import Outcome
+    from pytest_ocap.driver import Outcome, Subcluster
 
 
 class LinkedDriver(KernelDriver, Protocol):
@@ -29,4 +29,20 @@ class CollectDriver(KernelDriver, Protocol):
 
     def collect(self, home: Path, *, timeout: float) -> Outcome:
         """Have all vats find out what they no longer refer to, and what nobody refers to be removed."""
+        ...
+
+
+class RevokeDriver(LinkedDriver, Protocol):
+    """A driver with :attr:`pytest_ocap.driver.Capability.REVOKE`."""
+
+    def revoke(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
+        """Revoke for good the object that one vat of a subcluster of linked vats has given another."""
+        ...
+
+    def use(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
+        """Have the vat that was given that object send it a message.
+
+        ``ok`` when it is known what came of that: ``value`` is True when the object has answered, and False when the
+        message was refused because the object has been revoked.
+        """
         ...

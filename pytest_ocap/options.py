@@ -248,9 +248,13 @@ def checked(driver: Any, source: str) -> KernelDriver:
             raise pytest.UsageError(
                 f"{source}: the capability {str(claimed)!r} is {support!r}, neither 'full' nor 'none' nor a reason"
             )
-    for capability, verb in OPTIONAL.items():
-        if driver.supports.get(capability) == FULL and not hasattr(driver, verb):
-            raise pytest.UsageError(f"{source}: {driver!r} claims the capability {str(capability)!r} and lacks {verb}")
+    for capability, verbs in OPTIONAL.items():
+        lacking = [verb for verb in verbs if not hasattr(driver, verb)]
+        if driver.supports.get(capability) == FULL and lacking:
+            wanted = ", ".join(lacking)
+            raise pytest.UsageError(
+                f"{source}: {driver!r} claims the capability {str(capability)!r} and lacks {wanted}"
+            )
     accepted: KernelDriver = driver
     return accepted
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 VERBS = frozenset(
     {"start", "stop", "kill", "ping", "status", "make_bundle", "launch", "launch_io", "launch_pinned", "launch_linked"}
-    | {"list", "probe", "fetch", "repair", "prune", "terminate", "collect", "audit"}
+    | {"list", "probe", "fetch", "repair", "prune", "terminate", "collect", "revoke", "use", "audit"}
 )
 """The members of a driver that do something."""
 

@@ -169,6 +169,17 @@ class KernelDriver:
         """Call ``collectGarbage``."""
         return rpc.call(self.socket(home), "collectGarbage", [], timeout=timeout)
 
+    def revoke(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
+        """Ask the front for what it shares with the back, and call ``revoke`` with that."""
+        asked = rpc.call(self.socket(home), "queueMessage", [subcluster.root, "shared", []], timeout=timeout)
+        shared = _with_value(asked, lambda data: data["slots"][0])
+        return rpc.call(self.socket(home), "revoke", [shared.value], timeout=timeout) if shared.ok else shared
+
+    def use(self, home: Path, subcluster: Subcluster, *, timeout: float) -> Outcome:
+        """Send ``use``, which the back answers."""
+        outcome = rpc.call(self.socket(home), "queueMessage", [subcluster.root, "use", []], timeout=timeout)
+        return _with_value(outcome, lambda data: {"#true": True, "#false": False}[data["body"]])
+
     def audit(self, home: Path, *, timeout: float) -> Outcome:
         """Run ``ocap doctor``."""
         outcome = self._run(home, "doctor", "--json", timeout=timeout)

@@ -32,7 +32,7 @@ LINKED = '''\
 What the back is given at one message is garbage at the next: a token, a leaf, and a token of which only a ring knows.
 """
 
-from kernel.vat import Durable, E, Exo, PromiseKit
+from kernel.vat import Durable, E, Exo, PromiseKit, RemoteError
 
 
 class Count(Durable):
@@ -53,6 +53,11 @@ class Leaf(Durable):
         return self.number
 
 
+class Shared(Durable):
+    def hit(self) -> bool:
+        return True
+
+
 class Token(Exo):
     pass
 
@@ -64,6 +69,14 @@ class Front(Exo):
     def bootstrap(self, vats, services):
         self.baggage["back"] = vats["back"]
         self.baggage["count"] = Count()
+        self.baggage["shared"] = Shared()
+        E(vats["back"]).share(self.baggage["shared"])
+
+    def shared(self):
+        return self.baggage["shared"]
+
+    def use(self):
+        return E(self.baggage["back"]).use()
 
     async def increment(self) -> int:
         back, count = self.baggage["back"], self.baggage["count"]
@@ -82,6 +95,17 @@ class Front(Exo):
 class Back(Exo):
     def __init__(self, baggage):
         self.baggage = baggage
+
+    def share(self, shared):
+        self.baggage["shared"] = shared
+
+    async def use(self) -> bool:
+        try:
+            return await E(self.baggage["shared"]).hit()
+        except RemoteError as error:
+            if error.name != "RevokedError":
+                raise
+            return False
 
     async def echo(self, token, promised, leaf):
         kept = await E(self.baggage["leaf"]).tell() if "leaf" in self.baggage else 0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         Setting,
         TerminateDriver,
     )
-    from pytest_ocap.linked_driver import CollectDriver, LinkedDriver
+    from pytest_ocap.linked_driver import CollectDriver, LinkedDriver, RevokeDriver
 
     class Start(Protocol):
         """How a workload's daemon is started: as the driver does it, or with a fault on its way."""
@@ -119,6 +119,14 @@ class Run:
     def terminate(self, name: str) -> None:
         """Have a subcluster that runs removed."""
         self._ask("terminate", name, cast("TerminateDriver", self.driver).terminate)
+
+    def revoke(self, name: str) -> None:
+        """Have the object revoked that the linked vats of a subcluster share."""
+        self._ask("revoke", name, cast("RevokeDriver", self.driver).revoke)
+
+    def use(self, name: str) -> None:
+        """Have the object sent a message that the linked vats of a subcluster share."""
+        self._ask("use", name, cast("RevokeDriver", self.driver).use)
 
     def collect(self) -> None:
         """Have the vats find out what they no longer reach."""

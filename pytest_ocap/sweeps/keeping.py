@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_ocap.driver import KernelDriver, Listed, Outcome, RepairDriver, Subcluster
     from pytest_ocap.examination import Examination
+    from pytest_ocap.linked_driver import RevokeDriver
     from pytest_ocap.sweeps.ledger import Expectation
 
 KEEPING = {
@@ -30,6 +31,8 @@ KEEPING = {
     "healthy-answer": "every subcluster whose bundle is there answers",
     "state-kept": "each goes on where it was: acknowledged messages count, refused ones do not, one whose outcome "
     "nobody was told counts once or not at all",
+    "revocation-kept": "what was acknowledged as revoked takes no message any more, and what nobody asked to revoke "
+    "does; one whose outcome nobody was told is revoked or not, and stays revoked once somebody has met it so",
 }
 """The oracles that are asked here, with what each requires, in words."""
 
@@ -52,9 +55,11 @@ def judge_keeping(examination: Examination, driver: KernelDriver, home: Path, ex
         charged -= _judge_mending(examination, driver, home, expectation, entries)
     if "stays-removed" in examination.expected:
         _judge_removed(examination, driver, home, expectation, entries)
+    asked = [subcluster for subcluster in expectation.subclusters if subcluster.id not in charged]
     if "healthy-answer" in examination.expected:
-        asked = [subcluster for subcluster in expectation.subclusters if subcluster.id not in charged]
         _judge_answers(examination, driver, home, expectation, asked)
+    if "revocation-kept" in examination.expected:
+        _judge_uses(examination, driver, home, expectation, asked)
 
 
 def _judge_list(
@@ -138,3 +143,17 @@ def _strayed(subcluster: Subcluster, first: Outcome, second: Outcome, expectatio
     elif second.value != first.value + 1:
         wrong.append(f"{subcluster.id} answered {first.value!r}, and then {second.value!r}")
     return wrong
+
+
+def _judge_uses(
+    examination: Examination, driver: KernelDriver, home: Path, expectation: Expectation, healthy: list[Subcluster]
+) -> None:
+    """Use what vats share, which answers or has been revoked, as its clients were told."""
+    wrong = list(expectation.misused)
+    shared = [subcluster for subcluster in healthy if subcluster.id in expectation.uses]
+    for subcluster in shared:
+        outcome = cast("RevokeDriver", driver).use(home, subcluster, timeout=ANSWER_SECONDS)
+        if not outcome.ok or outcome.value not in expectation.uses[subcluster.id]:
+            wrong.append(f"{subcluster.id}: a use came to {outcome.value!r}: {outcome.describe()}")
+    names = ", ".join(subcluster.id for subcluster in shared) or "there is nothing that vats share"
+    examination.check("revocation-kept", not wrong, "\n".join(wrong) or names)

@@ -98,6 +98,9 @@ class Expectation:
         doubtful: The ids of those whose removal was asked for, and nobody was told its outcome: there whole, or gone.
         spared: The ids of those whose removal was asked for and refused.
         removed: Those whose removal was acknowledged.
+        uses: For each subcluster of linked vats what a use of the object that they share can come to: True, it answers;
+            False, it has been revoked.
+        misused: The uses that have come to something else before, each in words.
     """
 
     subclusters: tuple[Subcluster, ...] = ()
@@ -108,6 +111,8 @@ class Expectation:
     doubtful: frozenset[str] = frozenset()
     spared: frozenset[str] = frozenset()
     removed: tuple[Subcluster, ...] = ()
+    uses: dict[str, frozenset[bool]] = field(default_factory=dict)
+    misused: tuple[str, ...] = ()
 
 
 @dataclass
@@ -145,7 +150,30 @@ class Ledger:
             self.met(Fate.UNKNOWN, *REMOVALS) - removed,
             self.met(Fate.REFUSED, *REMOVALS) - removed,
             tuple(subcluster for subcluster in subclusters if subcluster.id in removed),
+            *self._uses(),
         )
+
+    def _uses(self) -> tuple[dict[str, frozenset[bool]], tuple[str, ...]]:
+        """Give what uses of shared objects can come to now, and those that have come to something else.
+
+        A revocation of which nobody was told may still be carried out, until somebody is told that it was.
+        """
+        uses: dict[str, frozenset[bool]] = {}
+        misused = []
+        for operation in self.operations:
+            if operation.subcluster is None or operation.fate is Fate.REFUSED:
+                continue
+            identity, done = operation.subcluster.id, operation.fate is Fate.DONE
+            if operation.verb == "launch_linked":
+                uses[identity] = frozenset({True})
+            elif operation.verb == "revoke":
+                uses[identity] = frozenset({False}) if done else uses[identity] | {False}
+            elif operation.verb == "use" and done and operation.outcome is not None:
+                if operation.outcome.value not in uses[identity]:
+                    misused.append(f"{operation.describe()} came to {operation.outcome.value}")
+                elif operation.outcome.value is False:
+                    uses[identity] = frozenset({False})
+        return uses, tuple(misused)
 
     def met(self, fate: Fate, *verbs: str) -> frozenset[str]:
         """Give the ids of the subclusters with which one of these verbs has met that fate."""

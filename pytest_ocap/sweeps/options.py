@@ -27,6 +27,7 @@ WORKLOADS = (
     "restart",
     "references",
     "garbage",
+    "revocation",
     "logs",
     "migration",
 )

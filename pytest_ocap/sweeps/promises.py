@@ -142,6 +142,7 @@ def promised(driver: KernelDriver, strike: Strike | None, normal: Normal | None 
         "mended": lists and has(driver, Capability.QUARANTINE) and has(driver, Capability.REPAIR),
         "healthy-answer": probes,
         "state-kept": probes and has(driver, Capability.STATE),
+        "revocation-kept": probes and has(driver, Capability.REVOKE),
         "accepts-work": launches,
         "log-kept": normal is not None and normal.keeps_log,
         "log-legible": strike is not None and has(driver, Capability.LOG),

@@ -196,6 +196,21 @@ def _garbage(run: Run) -> None:
     run.stop()
 
 
+def _revocation(run: Run) -> None:
+    run.start()
+    run.launch_linked("c1")
+    run.probe("c1")
+    run.use("c1")
+    run.revoke("c1")
+    run.use("c1")
+    run.probe("c1")
+    run.stop()
+    run.start()
+    run.use("c1")
+    run.probe("c1")
+    run.stop()
+
+
 def _logs(run: Run) -> None:
     run.start(cast("RotationDriver", run.driver).small_log)
     run.launch("c1")
@@ -280,6 +295,15 @@ WORKLOADS = {
             None,
             0,
             _garbage,
+        ),
+        Workload(
+            "revocation",
+            "a first start, a launch of vats that share an object, a message, one to that object, it is revoked, "
+            "another to it, a message, a stop, and a start, a message to it, a message and a stop once more",
+            _ANSWERS | {Capability.REFERENCES, Capability.REVOKE},
+            None,
+            0,
+            _revocation,
         ),
         Workload(
             "logs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sqlite3
 from contextlib import closing
@@ -34,7 +35,7 @@ def home(short_tmp: Path) -> Iterator[Path]:
 
 def test_it_is_a_driver_that_supports_everything() -> None:
     assert isinstance(driver, KernelDriver)
-    assert all(hasattr(driver, member) for member in (*MEMBERS, *OPTIONAL.values()))
+    assert all(hasattr(driver, member) for member in (*MEMBERS, *itertools.chain(*OPTIONAL.values())))
     assert set(driver.supports.values()) == {FULL}
     assert all(has(driver, capability) for capability in Capability)
 

@@ -1,4 +1,4 @@
-"""The linked vats of the bundled driver: that they make garbage, that it is collected, and what that leaves."""
+"""The linked vats of the bundled driver: their garbage, and an object of theirs that is revoked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from pytest_ocap import processes
+from pytest_ocap import processes, rpc
 from pytest_ocap.driver import Subcluster
 from pytest_ocap.drivers.kernel import driver
 from pytest_ocap.homes import Homes
@@ -76,6 +76,27 @@ def test_each_message_makes_objects_of_which_only_a_collection_finds_all_that_ar
     probe(home, linked, 6)
 
 
+def test_what_linked_vats_share_can_be_used_until_it_is_revoked_for_good(home: Path, linked: Subcluster) -> None:
+    assert driver.use(home, linked, timeout=10.0).value is True
+    assert driver.revoke(home, linked, timeout=10.0).ok
+    assert driver.use(home, linked, timeout=10.0).value is False
+    probe(home, linked, 1)
+    assert driver.stop(home, timeout=10.0).ok
+    assert driver.start(home, timeout=20.0).ok
+    assert driver.use(home, linked, timeout=10.0).value is False
+    probe(home, linked, 2)
+    shared = rpc.call(driver.socket(home), "queueMessage", [linked.root, "shared", []], timeout=10.0).value["slots"][0]
+    sent = rpc.call(driver.socket(home), "queueMessage", [shared, "hit", []], timeout=10.0)
+    assert (sent.ok, sent.code) == (False, "revoked")
+
+
+def test_a_use_that_comes_to_nothing_is_neither_an_answer_nor_a_refusal(home: Path, linked: Subcluster) -> None:
+    assert driver.terminate(home, linked, timeout=10.0).ok
+    used = driver.use(home, linked, timeout=10.0)
+    assert (used.ok, used.code) == (False, "not-found")
+    assert not driver.revoke(home, linked, timeout=10.0).ok
+
+
 def test_the_workload_garbage_leaves_no_more_than_its_last_message_needs() -> None:
     homes = Homes("garbage")
     try:
@@ -85,9 +106,9 @@ def test_the_workload_garbage_leaves_no_more_than_its_last_message_needs() -> No
             assert verbs.count("start") == verbs.count("collect") == 2
             left = counts(ledger.store.home)
             probes = verbs.count("probe")
-            # The root, the count, and the last token and the last leaf.
+            # The root, the count, what is shared, and the last token and the last leaf.
             assert left.made > 3 * probes
-            assert left.exported <= 4
-            assert left.durable == 2
+            assert left.exported <= 5
+            assert left.durable == 3
     finally:
         homes.close()

@@ -202,6 +202,7 @@ SAMPLE = [
     ("logs:rename:daemon.log#1=kill-after", "kill"),
     ("references:sync:kernel.sqlite-wal#9=kill-after", "kill"),
     ("garbage:sync:kernel.sqlite-wal#20=EIO", "errno"),
+    ("revocation:write:kernel.sqlite-wal#40=kill", "kill"),
 ]
 """A few cases of each kind; the whole is ``pytest --pyargs pytest_ocap.sweeps --ocap-sweep all``."""
 
