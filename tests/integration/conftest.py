@@ -9,6 +9,7 @@ import pytest
 import workerbench
 from bench import Bench
 from sabotage import Saboteur
+from served import Served
 
 from kernel.daemon.ensure import stop_daemon
 from kernel.daemon.home import Home
@@ -78,3 +79,17 @@ def means(request: pytest.FixtureRequest) -> Means:
     """Give each means of recording in turn."""
     means: Means = request.getfixturevalue(request.param)
     return means
+
+
+@pytest.fixture
+def socket_path(short_tmp: Path) -> str:
+    """Give where a socket can be."""
+    return str(short_tmp / "s.sock")
+
+
+@pytest.fixture
+def served(socket_path: str) -> Iterator[Served]:
+    """Give a server on a thread of its own."""
+    served = Served(socket_path)
+    yield served
+    served.close()

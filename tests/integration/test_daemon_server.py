@@ -2,124 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
+from served import PATIENCE, Raw, Served
 from watching import eventually
 
 from kernel.daemon.client import Client
-from kernel.daemon.listening import listen
-from kernel.daemon.server import Server
 from kernel.errors import (
     ConnectionLostError,
     DaemonForeignError,
-    NotFoundError,
     NotRunningError,
-    OcapError,
-    RequestTimeoutError,
-    RpcError,
 )
-from kernel.events import ListLog
-from kernel.loop import Future, Loop
-
-PATIENCE = 20.0
-
-
-class Served:
-    """A server on a thread of its own, with methods made for these tests."""
-
-    def __init__(self, path: str, **bounds: Any) -> None:
-        self.path = path
-        self.log = ListLog()
-        self.loop = Loop()
-        self.gate: Future[None] = self.loop.create_future()
-        self.calls: list[str] = []
-        self.unhandled: list[BaseException] = []
-        self.loop.on_unhandled = self.unhandled.append
-        self.server = Server(self.loop, listen(path, self.log), self._call, self.log, **bounds)
-        self._thread = threading.Thread(target=self.loop.run_forever)
-        self._thread.start()
-
-    async def _call(self, method: str, params: list[Any] | dict[str, Any]) -> object:
-        self.calls.append(method)
-        if method == "echo":
-            return params
-        if method == "wait":
-            await self.gate
-            return "waited"
-        if method == "not-json":
-            return [object(), float("inf")][len(params)]
-        if method == "defect":
-            raise ZeroDivisionError("a defect of ours")
-        raise NotFoundError("there is no such thing", vatId="v9", remedy="Look again.")
-
-    def on_loop(self, call: Callable[..., object], *arguments: Any) -> None:
-        """Make a call on the server's thread, and wait until it was made."""
-        made = threading.Event()
-
-        def work() -> None:
-            call(*arguments)
-            made.set()
-
-        self.loop.call_soon_threadsafe(work)
-        assert made.wait(PATIENCE)
-
-    def open_gate(self) -> None:
-        """Let the requests that wait be answered."""
-        self.on_loop(self.gate.set_result, None)
-
-    def close(self) -> None:
-        """Stop the server and its thread."""
-        self.on_loop(self.server.close)
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(PATIENCE)
-        self.loop.close()
-        assert self.unhandled == []
-
-
-@pytest.fixture
-def path(short_tmp: Path) -> str:
-    return str(short_tmp / "s.sock")
-
-
-@pytest.fixture
-def served(path: str) -> Iterator[Served]:
-    served = Served(path)
-    yield served
-    served.close()
-
-
-class Raw:
-    """A client that sends whatever it likes."""
-
-    def __init__(self, path: str) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(PATIENCE)
-        self.socket.connect(path)
-        self._file = self.socket.makefile("rb")
-
-    def send(self, data: bytes) -> None:
-        self.socket.sendall(data)
-
-    def answer(self) -> Any:
-        """Give the next answer, None at the end of the connection."""
-        line = self._file.readline()
-        return json.loads(line) if line else None
-
-    def ask(self, data: bytes) -> Any:
-        self.send(data)
-        return self.answer()
-
-    def close(self) -> None:
-        self._file.close()
-        self.socket.close()
 
 
 @pytest.fixture
@@ -219,9 +117,9 @@ def test_a_client_that_leaves_costs_nothing(served: Served) -> None:
         assert other.call("echo", [1]) == [1]
 
 
-def test_a_line_over_the_limit_is_refused_and_the_connection_closed(path: str) -> None:
-    served = Served(path, max_line=1000)
-    raw = Raw(path)
+def test_a_line_over_the_limit_is_refused_and_the_connection_closed(socket_path: str) -> None:
+    served = Served(socket_path, max_line=1000)
+    raw = Raw(socket_path)
     answer = raw.ask(b"x" * 5000)
     assert answer["error"]["code"] == -32600
     assert "1000 bytes" in answer["error"]["message"]
@@ -230,15 +128,15 @@ def test_a_line_over_the_limit_is_refused_and_the_connection_closed(path: str) -
     served.close()
 
 
-def test_what_all_clients_send_together_is_bounded_and_small_requests_are_served_all_the_same(path: str) -> None:
-    served = Served(path, max_unfinished=4 * 1024 * 1024)
-    clients = [Raw(path) for _ in range(3)]
+def test_what_all_clients_send_together_is_bounded_and_small_requests_are_served_all_the_same(socket_path: str) -> None:
+    served = Served(socket_path, max_unfinished=4 * 1024 * 1024)
+    clients = [Raw(socket_path) for _ in range(3)]
     for client in clients[:2]:
         client.send(b"x" * 1_900_000)
     eventually(lambda: served.server.unfinished() == 3_800_000)
     answer = clients[2].ask(b"x" * 1_900_000)
     assert "too much" in answer["error"]["message"]
-    with Client(path) as other:
+    with Client(socket_path) as other:
         assert other.call("echo", ["x" * 100_000]) == ["x" * 100_000]
     for client in clients:
         client.close()
@@ -289,18 +187,18 @@ def test_no_more_than_so_many_requests_of_a_client_are_under_way(served: Served,
     assert [raw.answer()["result"] for _ in range(500)] == ["waited"] * 500
 
 
-def test_too_many_clients_are_told_so_and_those_who_left_make_room(path: str) -> None:
-    served = Served(path, max_connections=3)
-    clients = [Raw(path) for _ in range(3)]
+def test_too_many_clients_are_told_so_and_those_who_left_make_room(socket_path: str) -> None:
+    served = Served(socket_path, max_connections=3)
+    clients = [Raw(socket_path) for _ in range(3)]
     for client in clients:
         client.send(b'{"id": 1, "method": "wait"}\n')
     clients[0].socket.shutdown(socket.SHUT_WR)
     eventually(lambda: len(served.calls) == 3)
-    refused = Raw(path)
+    refused = Raw(socket_path)
     assert "3 connections already" in refused.answer()["error"]["message"]
     refused.close()
     clients[0].close()
-    with Client(path) as other:
+    with Client(socket_path) as other:
         assert other.call("echo") == []
     for client in clients[1:]:
         client.close()
@@ -334,12 +232,12 @@ def test_running_out_of_descriptors_is_survived(served: Served) -> None:
         assert other.call("echo") == []
 
 
-def test_another_user_is_refused_by_name(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_user_is_refused_by_name(socket_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from kernel.daemon import server as module
 
-    served = Served(path)
+    served = Served(socket_path)
     monkeypatch.setattr(module, "peer_credentials", lambda _client: (77, served.server._uid + 1))
-    with Client(path) as client, pytest.raises((DaemonForeignError, ConnectionLostError)) as caught:
+    with Client(socket_path) as client, pytest.raises((DaemonForeignError, ConnectionLostError)) as caught:
         client.call("echo")
     assert isinstance(caught.value, ConnectionLostError) or "uid" in caught.value.message
     assert served.log.named("rpc.peer_refused")[0]["uid"] == served.server._uid + 1
@@ -367,84 +265,3 @@ def test_closing_tells_those_who_wait(served: Served, raw: Raw) -> None:
     served.on_loop(served.server.close)
     assert "stopping" in raw.answer()["error"]["message"]
     assert raw.answer() is None
-
-
-# --- the client ----------------------------------------------------------------------------------------------------
-
-
-def test_the_client_raises_the_error_that_the_daemon_had(served: Served) -> None:
-    with Client(served.path) as client, pytest.raises(NotFoundError) as caught:
-        client.call("missing")
-    assert caught.value.data == {"vatId": "v9", "rpcCode": -32603}
-    assert caught.value.remedy == "Look again."
-
-
-def test_the_client_keeps_its_connection_and_opens_another_when_it_was_closed(path: str) -> None:
-    served = Served(path)
-    with Client(path) as client:
-        assert client.call("echo", [1]) == [1]
-        assert client.call("echo", {"a": 2}) == {"a": 2}
-        served.close()
-        served = Served(path)
-        assert client.call("echo", [3]) == [3]
-    served.close()
-
-
-def test_a_call_that_takes_too_long_is_given_up_and_the_next_is_not_confused(served: Served) -> None:
-    with Client(served.path, timeout=0.1) as client:
-        with pytest.raises(RequestTimeoutError, match=r"did not answer wait within 0\.1 s"):
-            client.call("wait")
-        served.open_gate()
-        assert client.call("echo", [1]) == [1]
-
-
-def test_what_waits_can_be_ended_by_whoever_watches(served: Served) -> None:
-    def give_up() -> None:
-        raise OcapError("seen enough")
-
-    with Client(served.path, while_waiting=give_up) as client, pytest.raises(OcapError, match="seen enough"):
-        client.call("wait")
-
-
-def test_parameters_that_are_not_json_are_refused_before_anything_is_sent(served: Served) -> None:
-    with Client(served.path) as client:
-        for params in ([float("nan")], [object()]):
-            with pytest.raises(RpcError, match="echo are not JSON"):
-                client.call("echo", params)
-        assert client.call("echo", [1]) == [1]
-    assert served.calls == ["echo"]
-
-
-def test_a_missing_socket_is_not_running_and_names_the_path(path: str) -> None:
-    with Client(path) as client, pytest.raises(NotRunningError, match=path):
-        client.call("ping")
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [
-        (b"220 smtp ready\n", DaemonForeignError),
-        (b"{}\n", DaemonForeignError),
-        (b'{"id": 99, "result": 1}\n', DaemonForeignError),
-        (b"", ConnectionLostError),
-        (b'{"id": 1, "resu', ConnectionLostError),
-        (b'{"id": null, "error": {"code": -32600, "message": "one request a connection"}}\n', RpcError),
-    ],
-)
-def test_whoever_answers_something_else_is_told_apart(path: str, said: bytes, expected: type[OcapError]) -> None:
-    with socket.socket(socket.AF_UNIX) as other:
-        other.bind(path)
-        other.listen()
-        answering = threading.Thread(target=_answer_once, args=(other, said))
-        answering.start()
-        with Client(path) as client, pytest.raises(expected) as caught:
-            client.call("ping")
-        assert (path if expected is not RpcError else "one request") in caught.value.message
-        answering.join(PATIENCE)
-
-
-def _answer_once(listener: socket.socket, said: bytes) -> None:
-    client, _address = listener.accept()
-    with client:
-        client.recv(65536)
-        client.sendall(said)
