@@ -75,6 +75,12 @@ def test_a_table_takes_the_place_of_the_old_one_on_its_page_and_touches_nothing_
         page.put("scaling", "| new |", file)
 
 
+def test_the_table_on_the_page_has_the_rows_of_the_program() -> None:
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.text_of("table").splitlines()[3:]]
+    shown = [(row[1], row[4]) for row in cells if row and row[0].isdecimal()]
+    assert shown == [(row.what, row.floor_is) for benchmark in BENCHMARKS for row in benchmark.rows]
+
+
 def test_a_benchmark_that_there_is_not_is_named() -> None:
     done = run("benchmarks", "strat")
 
