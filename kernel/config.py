@@ -8,16 +8,14 @@ fetched, a service exists or a channel can be opened is not known here.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
 import sys
 
-from kernel.bundle import FORMAT, parse_integrity
+from kernel.bundle import parse_integrity
 from kernel.errors import ConfigError
 from kernel.records import Record
-from kernel.strict_json import load_strictly
 
 TYPE_CHECKING = False
 TYPE_CHECKING = False
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-MAX_CONFIG_BYTES = 4 * 1024 * 1024
-"""The largest configuration file that is read, in bytes."""
 MAX_SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """What fits in the address of a Unix socket, without its closing NUL."""
 MAX_DEPTH = 64
@@ -115,62 +111,20 @@ class ClusterConfig(Record):
         return record
 
 
-def parse_cluster_config(value: object) -> ClusterConfig:
-    """Check a cluster configuration that a client sent.
+def parse_cluster_config(value: object, *, base: str | None = None) -> ClusterConfig:
+    """Check a cluster configuration that a client sent, or that stands in a file.
 
     A ``bundleSpec`` that is an absolute path becomes a ``file://`` URL; whether the URL is one that can be fetched is
     decided by :mod:`kernel.fetch`.
 
+    Args:
+        value: The configuration, as JSON data.
+        base: The directory that a relative path is relative to; when left out, there may be none.
+
     Raises:
         ConfigError: Naming the key by its path, in ``data["key"]`` too.
     """
-    return _cluster(value, base=None)
-
-
-def read_cluster_config(path: str) -> ClusterConfig:
-    """Read a cluster configuration from a JSON file; relative bundleSpecs are relative to the file's directory.
-
-    Raises:
-        ConfigError: Naming the file and, where there is one, the key or the line.
-    """
-    try:
-        path = os.path.abspath(path)
-        with open(path, "rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"The configuration {path} cannot be read: {getattr(error, 'strerror', None) or error}",
-            remedy="Give the path of a JSON file that you may read.",
-            path=path,
-        ) from error
-    if len(data) > MAX_CONFIG_BYTES:
-        raise ConfigError(
-            f"The configuration {path} is larger than {MAX_CONFIG_BYTES} bytes",
-            remedy="Give a cluster configuration; a bundle belongs in a file of its own.",
-            path=path,
-        )
-    try:
-        value = _load(data)
-        if isinstance(value, dict) and value.get("format") == FORMAT:
-            raise ConfigError(
-                "it is a bundle, not a configuration",
-                remedy="Launch it as a bundle, or give a configuration that names it as a vat's bundleSpec.",
-            )
-        return _cluster(value, base=os.path.dirname(path))
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error.message}", remedy=error.remedy, **{**error.data, "path": path}) from error
-
-
-def single_vat_config(bundle_spec: str, vat: str = "main", *, base: str | None = None) -> dict[str, Any]:
-    """Give the configuration, as JSON data, of a subcluster of one vat.
-
-    Args:
-        bundle_spec: URL or path of the bundle.
-        vat: The vat's name.
-        base: Directory that a relative path is relative to; the working directory when left out.
-    """
-    spec = absolute_bundle_spec(bundle_spec, base or "")
-    return {"bootstrap": vat, "vats": {vat: {"bundleSpec": spec}}}
+    return _cluster(value, base)
 
 
 def absolute_bundle_spec(spec: str, base: str) -> str:
@@ -197,21 +151,6 @@ def absolute_bundle_spec(spec: str, base: str) -> str:
 
         path = quote(os.fsencode(path), safe="/~")
     return f"file://{path}"
-
-
-def _load(data: bytes) -> object:
-    try:
-        return load_strictly(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"it is not UTF-8 text (byte {error.start})", remedy="Save it as UTF-8.") from error
-    except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"it is not JSON: {error.msg} in line {error.lineno}, column {error.colno}",
-            remedy="Mend the JSON there.",
-            line=error.lineno,
-        ) from error
-    except ValueError as error:
-        raise ConfigError(f"it is not usable JSON: {error}", remedy="Mend the JSON.") from error
 
 
 def _cluster(value: object, base: str | None) -> ClusterConfig:

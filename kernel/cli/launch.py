@@ -11,7 +11,8 @@ import stat
 from kernel.cli.messages import plain_value
 from kernel.cli.output import say, say_json, to_json
 from kernel.cli.session import call
-from kernel.config import absolute_bundle_spec, parse_cluster_config, read_cluster_config, single_vat_config
+from kernel.config import absolute_bundle_spec, parse_cluster_config
+from kernel.config_files import read_cluster_config, single_vat_config
 from kernel.errors import UsageError
 
 TYPE_CHECKING = False

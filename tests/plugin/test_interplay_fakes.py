@@ -133,7 +133,7 @@ def test_bundles_and_manifests_are_read_from_a_fake_file_system(project: Project
         import json, pytest
 
         from kernel.bundle import build_bundle, parse_bundle
-        from kernel.config import read_cluster_config
+        from kernel.config_files import read_cluster_config
         from kernel.errors import OcapError
         from kernel.fetch_file import read_file
 
