@@ -166,6 +166,8 @@ class Ledger:
             identity, done = operation.subcluster.id, operation.fate is Fate.DONE
             if operation.verb == "launch_linked":
                 uses[identity] = frozenset({True})
+            elif identity not in uses:
+                continue  # at a moment that is not known exactly, its launch has no outcome yet
             elif operation.verb == "revoke":
                 uses[identity] = frozenset({False}) if done else uses[identity] | {False}
             elif operation.verb == "use" and done and operation.outcome is not None:
