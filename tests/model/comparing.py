@@ -28,6 +28,7 @@ class Comparing(Driving):
             mine = found.pop(int(party.id[1:]), {})
             assert mine.pop("urls", None) == party.urls
             assert mine.pop("host", None) == party.host
+            assert mine.pop("line", None) == party.line
             log, heard = mine.pop("log", []), mine.pop("heard", [])
             outcomes, refs = mine.pop("outcomes", []), {key[4:]: kref for key, kref in mine.items()}
             spoken: dict[str, list[int]] = {}

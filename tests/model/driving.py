@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from kernels import PATIENCE_SECONDS, InProcess, Kernel, send, settle
 from party import PARTY
-from world import Cluster, Party, Thing, World
+from world import Cluster, Line, Party, Thing, World
 
 from kernel.bundle import build_bundle
 from kernel.capdata import CapData, decode
@@ -121,7 +121,7 @@ class Driving(RuleBasedStateMachine):
         )
         found: dict[int, dict[str, Any]] = {}
         for row in rows:
-            is_reference = row["key"] in ("urls", "host") or row["key"].startswith("ref:")
+            is_reference = row["key"] in ("urls", "host", "line") or row["key"].startswith("ref:")
             value = f"ko{row['object']}" if is_reference else decode(CapData(row["body"], ()))
             found.setdefault(row["vat_id"], {})[row["key"]] = value
         return found
@@ -146,13 +146,17 @@ class Driving(RuleBasedStateMachine):
     @initialize()
     def begin_with_three(self) -> None:
         """Launch a subcluster: without one there is nothing to do."""
-        self.launch(3)
+        self.launch(3, True)
 
     @precondition(lambda self: len(self.world.parties()) <= MOST_PARTIES - 3)
-    @rule(size=st.integers(1, 3))
-    def launch(self, size: int) -> None:
+    @rule(size=st.integers(1, 3), line=st.booleans())
+    def launch(self, size: int, line: bool) -> None:
         services = ["ocapURLs", *([ORDINARY] if self.world.hosted else [])]
         cluster, config = self._design(size, services)
+        if line:
+            cluster.line = Line(str(Path(cluster.bundle).with_suffix(".line")))
+            config["io"] = {"line": {"type": "socket", "path": cluster.line.path}}
+            config["services"] = [*services, "line"]
         self._step(f"launch({', '.join(config['vats'])})")
         answer = self.kernel.call("launchSubcluster", config)
         settle(self.kernel)
@@ -192,6 +196,12 @@ class Driving(RuleBasedStateMachine):
         first.known.update(given.values())
         first.urls = given["ocapURLs"]
         first.host = given.get(ORDINARY) or given.get(FOR_SYSTEM)
+        if cluster.line is not None:
+            (channel,) = self.kernel.call(
+                "executeDBQuery", f"SELECT object_id FROM channels WHERE subcluster_id = {name[1:]}"
+            )
+            first.line = f"ko{channel['object_id']}"
+            first.known.add(first.line)
         self.world.clusters.append(cluster)
 
     @precondition(lambda self: len(self.world.running()) >= ENOUGH_TO_SPARE)

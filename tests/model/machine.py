@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from comparing import Comparing
 from steps_hosts import Hosts
+from steps_lines import Lines
 from steps_messages import Messages
 from steps_promises import Promises
 from steps_urls import Urls
 
 
-class KernelMachine(Messages, Promises, Urls, Hosts, Comparing):
+class KernelMachine(Messages, Promises, Urls, Hosts, Lines, Comparing):
     """Drives one kernel, and the world beside it."""

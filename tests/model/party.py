@@ -38,6 +38,8 @@ PARTY = """
             self.baggage["urls"] = services["ocapURLs"]
             for name in services.keys() & {"post", "vault"}:
                 self.baggage["host"] = services[name]
+            if "line" in services:
+                self.baggage["line"] = services["line"]
 
         # --- effects of its own ---
 
@@ -129,6 +131,17 @@ PARTY = """
 
         def take_host(self, host: object):
             self.baggage["host"] = host
+
+        # --- lines ---
+
+        def leave_reading(self, number: int):
+            E(self._note(E(self.baggage["line"]).read(), number))
+
+        async def write_lines(self, numbers: list):
+            self.baggage["log"] = self.baggage.get("log", []) + numbers
+            for answer in [E(self.baggage["line"]).write(str(number)) for number in numbers]:
+                await answer
+            return numbers
 
         # --- promises ---
 

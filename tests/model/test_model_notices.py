@@ -17,6 +17,7 @@ from machine import KernelMachine
 from kernel.capdata import CapData
 from kernel.engine import urls
 from kernel.engine.batch import Batch
+from kernel.engine.channels import Channels
 from kernel.engine.crank import Crank
 from kernel.engine.services import Services
 from kernel.engine.settlement import NOTHING
@@ -110,6 +111,10 @@ def gives_everybody_the_services_for_system_subclusters(patch: pytest.MonkeyPatc
     patch.setattr(Services, "check", lambda _self, _name, system: None)
 
 
+def writes_lines_before_they_are_durable(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Channels, "call", Channels._perform)
+
+
 DEFECTS: list[Patch] = [
     acknowledges_before_it_commits,
     delivers_the_newest_first,
@@ -122,6 +127,7 @@ DEFECTS: list[Patch] = [
     rejects_nothing_when_a_vat_dies,
     shows_whatever_is_delivered_to_everybody,
     takes_urls_that_were_altered,
+    writes_lines_before_they_are_durable,
 ]
 
 

@@ -103,6 +103,8 @@ class Party:
     """The kref of the kernel's service ``ocapURLs``, if it was given that."""
     host: str | None = None
     """The kref of a service of the host's, if it was given one."""
+    line: str | None = None
+    """The kref of its subcluster's IO channel, if it was given that."""
 
     @property
     def last_incarnation(self) -> int:
@@ -159,6 +161,30 @@ class Party:
 
 
 @dataclass(eq=False)
+class Line:
+    """An IO channel, whose subcluster's first vat reads and writes it."""
+
+    path: str
+    connected: bool = False
+    unread: list[str | None] = field(default_factory=list)
+    """The lines that came and were not read, and the ends of clients among them."""
+    readers: list[Waiting] = field(default_factory=list)
+
+    def arrive(self, line: str | None) -> None:
+        """Give a line to the first who waits and still remembers that, or keep it."""
+        while self.readers:
+            if self.readers.pop(0).note(line):
+                return
+        self.unread.append(line)
+
+    def end(self) -> None:
+        """Lose what is of the kernel's life."""
+        self.connected = False
+        self.unread.clear()
+        self.readers.clear()
+
+
+@dataclass(eq=False)
 class Cluster:
     """One subcluster; its vats share one bundle file."""
 
@@ -168,6 +194,7 @@ class Cluster:
     quarantined: bool = False
     system: str | None = None
     """The host's name for it, if it is a system subcluster."""
+    line: Line | None = None
 
 
 class World:
@@ -225,6 +252,9 @@ class World:
     def end_all_incarnations(self) -> None:
         """The kernel was started anew: every party begins from its baggage, and nobody waits any more."""
         self.held.clear()
+        for cluster in self.clusters:
+            if cluster.line is not None:
+                cluster.line.end()
         parties = self.parties()
         for party in parties:
             party.incarnation += 1
