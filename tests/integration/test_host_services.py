@@ -12,39 +12,12 @@ from typing import Any
 import pytest
 from clusters import bundle, config
 from coroutines import run
+from vat_sources import SERVICE_USER
 
 from kernel.api import CapData, Client, Kernel, Slot
 from kernel.daemon.ensure import ensure_daemon, stop_daemon
 from kernel.daemon.home import Home
 from kernel.errors import ConfigError, NotFoundError, NotRunningError, RejectedError, SystemSubclusterError, UsageError
-
-USER = """
-    from kernel.vat import E, Exo
-
-    class Cell(Exo):
-        def read(self):
-            return "read"
-
-    class Root(Exo):
-        def __init__(self, baggage):
-            self.baggage = baggage
-
-        def bootstrap(self, vats, services):
-            self.baggage["services"] = services
-
-        def ask(self, service: str, method: str, *arguments):
-            return getattr(E(self.baggage["services"][service]), method)(*arguments)
-
-        def make(self):
-            self.cell = Cell()
-            return self.cell
-
-        def lend(self, service: str):
-            return E(self.baggage["services"][service]).use(Cell())
-
-    def build_root_object(vat_powers, parameters, baggage):
-        return Root(baggage)
-"""
 
 DEPTH: contextvars.ContextVar[str] = contextvars.ContextVar("DEPTH", default="nobody's")
 
@@ -98,7 +71,7 @@ class Host:
 
 
 def with_services(folder: Path, *services: str) -> dict[str, Any]:
-    return {**config(main=bundle(folder, "user", USER)), "services": list(services)}
+    return {**config(main=bundle(folder, "user", SERVICE_USER)), "services": list(services)}
 
 
 def test_a_service_is_called_where_the_program_opened_the_kernel(short_tmp: Path) -> None:

@@ -8,7 +8,9 @@ import signal
 import pytest
 from bench import Bench
 
+from kernel.capdata import CapData
 from kernel.errors import LaunchError
+from kernel.loop import Future
 
 SLOW = """
     from kernel.vat import Exo
@@ -40,11 +42,17 @@ def kill_starting(bench: Bench, times: int, number: int = signal.SIGKILL) -> set
     return killed
 
 
-def test_a_start_that_is_killed_is_made_once_more(bench: Bench) -> None:
-    launched = bench.launch(bench.config({"main": bench.bundle("slow", SLOW)}))
+def begin(bench: Bench) -> tuple[str, Future[CapData]]:
+    """Launch what is slow to start, and send to it after a restart; give its root and the answer that is to come."""
+    root = bench.launch(bench.config({"main": bench.bundle("slow", SLOW)}))["rootKref"]
     bench.reopen()
-    answer = bench.loop.spawn(bench.kernel.queue_message(launched["rootKref"], "ping", []))
-    answer.add_done_callback(lambda _future: None)
+    answer = bench.loop.spawn(bench.kernel.queue_message(root, "ping", []))
+    answer.add_done_callback(lambda future: future.exception())
+    return root, answer
+
+
+def test_a_start_that_is_killed_is_made_once_more(bench: Bench) -> None:
+    _, answer = begin(bench)
     (killed,) = kill_starting(bench, 1)
     bench.run_until(answer.done)
     assert answer.result().body == '#"here"'
@@ -55,10 +63,7 @@ def test_a_start_that_is_killed_is_made_once_more(bench: Bench) -> None:
 
 
 def test_one_that_is_killed_again_is_quarantined_with_the_signal_named(bench: Bench) -> None:
-    launched = bench.launch(bench.config({"main": bench.bundle("slow", SLOW)}))
-    bench.reopen()
-    pending = bench.loop.spawn(bench.kernel.queue_message(launched["rootKref"], "ping", []))
-    pending.add_done_callback(lambda future: future.exception())
+    root, _ = begin(bench)
     kill_starting(bench, 2)
     bench.run_until(lambda: bench.subcluster("s1")["state"] == "quarantined")
     quarantine = bench.subcluster("s1")["quarantine"]
@@ -66,7 +71,7 @@ def test_one_that_is_killed_again_is_quarantined_with_the_signal_named(bench: Be
     assert "ended twice, the second time while it was starting: it was killed by SIGKILL" in quarantine["message"]
     assert len(bench.log.named("vat.start-again")) == 1
     bench.run(bench.kernel.repair_subcluster("s1"))
-    assert bench.send(launched["rootKref"], "ping") == "here"
+    assert bench.send(root, "ping") == "here"
 
 
 @pytest.mark.parametrize(
@@ -85,10 +90,7 @@ def test_what_the_bundle_itself_does_wrong_is_not_tried_again(bench: Bench, faul
 
 
 def test_a_crash_of_the_interpreter_counts_as_the_bundles_own(bench: Bench) -> None:
-    launched = bench.launch(bench.config({"main": bench.bundle("slow", SLOW)}))
-    bench.reopen()
-    pending = bench.loop.spawn(bench.kernel.queue_message(launched["rootKref"], "ping", []))
-    pending.add_done_callback(lambda future: future.exception())
+    begin(bench)
     kill_starting(bench, 1, signal.SIGSEGV)
     bench.run_until(lambda: bench.subcluster("s1")["state"] == "quarantined")
     assert "SIGSEGV" in bench.subcluster("s1")["quarantine"]["message"]

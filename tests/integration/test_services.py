@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from vat_sources import SERVICE_USER
 
 from kernel.capdata import Slot
 from kernel.config import parse_cluster_config
@@ -13,42 +14,6 @@ from kernel.store.audit import audit
 
 if TYPE_CHECKING:
     from bench import Bench
-
-USER = """
-    from kernel.vat import E, Exo
-
-    class Cell(Exo):
-        def read(self):
-            return "read"
-
-    class Root(Exo):
-        def __init__(self, baggage):
-            self.baggage = baggage
-
-        def bootstrap(self, vats, services):
-            self.baggage["services"] = services
-            return sorted(services)
-
-        def ask(self, service: str, method: str, *arguments):
-            return getattr(E(self.baggage["services"][service]), method)(*arguments)
-
-        async def through_a_url(self):
-            cell = Cell()
-            urls = E(self.baggage["services"]["ocapURLs"])
-            return await urls.redeem(await urls.issue(cell)) is cell
-
-        async def give_away(self, service: str):
-            return self.baggage["services"][service]
-
-        def own(self):
-            return Cell()
-
-        async def pass_cell(self, service: str):
-            return await E(self.baggage["services"][service]).keep(Cell())
-
-    def build_root_object(vat_powers, parameters, baggage):
-        return Root(baggage)
-"""
 
 
 class Echo:
@@ -81,7 +46,7 @@ class Echo:
 
 
 def launch(bench: Bench, *services: str, system: str | None = None) -> dict[str, Any]:
-    config = bench.config({"main": bench.bundle("user", USER)}, services=list(services))
+    config = bench.config({"main": bench.bundle("user", SERVICE_USER)}, services=list(services))
     if system is None:
         return bench.launch(config)
     return bench.run(bench.kernel.launch_system_subcluster(system, parse_cluster_config(config)))

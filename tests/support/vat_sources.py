@@ -1,4 +1,4 @@
-"""The vats that the tests of garbage collection and of durable objects launch."""
+"""The vats that tests of garbage collection, durable objects and services launch."""
 
 from __future__ import annotations
 
@@ -208,3 +208,47 @@ FRIEND = """
     def build_root_object(vat_powers, parameters, baggage):
         return Root(baggage)
 """
+
+SERVICE_USER = """
+    from kernel.vat import E, Exo
+
+    class Cell(Exo):
+        def read(self):
+            return "read"
+
+    class Root(Exo):
+        def __init__(self, baggage):
+            self.baggage = baggage
+
+        def bootstrap(self, vats, services):
+            self.baggage["services"] = services
+            return sorted(services)
+
+        def ask(self, service: str, method: str, *arguments):
+            return getattr(E(self.baggage["services"][service]), method)(*arguments)
+
+        async def through_a_url(self):
+            cell = Cell()
+            urls = E(self.baggage["services"]["ocapURLs"])
+            return await urls.redeem(await urls.issue(cell)) is cell
+
+        async def give_away(self, service: str):
+            return self.baggage["services"][service]
+
+        def own(self):
+            return Cell()
+
+        def make(self):
+            self.cell = Cell()
+            return self.cell
+
+        def lend(self, service: str):
+            return E(self.baggage["services"][service]).use(Cell())
+
+        async def pass_cell(self, service: str):
+            return await E(self.baggage["services"][service]).keep(Cell())
+
+    def build_root_object(vat_powers, parameters, baggage):
+        return Root(baggage)
+"""
+"""Asks services for anything, and gives them objects."""
