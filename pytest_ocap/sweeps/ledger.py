@@ -166,8 +166,6 @@ class Ledger:
             identity, done = operation.subcluster.id, operation.fate is Fate.DONE
             if operation.verb == "launch_linked":
                 uses[identity] = frozenset({True})
-            elif identity not in uses:
-                continue  # at a moment that is not known exactly, its launch has no outcome yet
             elif operation.verb == "revoke":
                 uses[identity] = frozenset({False}) if done else uses[identity] | {False}
             elif operation.verb == "use" and done and operation.outcome is not None:
@@ -185,20 +183,15 @@ class Ledger:
             if operation.verb in verbs and operation.fate is fate and operation.subcluster is not None
         )
 
-    def before(self, moment: float, *, asked: float | None = None) -> Ledger:
+    def before(self, moment: float) -> Ledger:
         """Give what the clients knew at a moment of the harness's clock.
 
         What was still under way then has an unknown outcome; what began later was never asked for.
-
-        Args:
-            moment: The moment.
-            asked: The latest at which it can have been, when there is a doubt; the same when left out.
         """
-        asked = moment if asked is None else asked
         cut = [
             operation if operation.ended <= moment else replace(operation, outcome=None, fate=Fate.UNKNOWN)
             for operation in self.operations
-            if operation.began <= asked
+            if operation.began <= moment
         ]
         # A launch that was under way gave nobody an id; a probe is about a subcluster that was known before it.
         known = [

@@ -1,8 +1,8 @@
 """Power cuts: a workload is recorded once, and the daemon is started on each state in which a cut could leave the disk.
 
 Invariant: the states are put back at the very path at which the recording was made, since a daemon may write absolute
-paths into its store.  What clients had been told at a cut is taken for less rather than for more where the clocks of
-recording and harness leave a doubt; what they had asked for, for more rather than for less.
+paths into its store.  Recording and harness read one clock, so what clients had been told at a cut is known exactly,
+however long it took until the recording began.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_ocap import processes
-from pytest_ocap.clock import Clock
 from pytest_ocap.homes import copy_tree, remove_tree
 from pytest_ocap.sweeps.cases import Case
 from pytest_ocap.sweeps.copies import FAULTED
@@ -39,13 +38,13 @@ class Recorded:
 
     Attributes:
         ledger: What its clients asked for and were told.
-        began: The earliest and the latest moment of the harness's clock at which the recording can have begun.
+        began: When the recording began, by the harness's clock.
         states: The states.
         by_case: The same, by the ids of their cases.
     """
 
     ledger: Ledger
-    began: tuple[float, float]
+    began: float
     states: CrashStates
     by_case: Mapping[str, CrashState]
 
@@ -88,12 +87,10 @@ class PowerCuts:
             self._stacks.pop(workload).close()
         stack = self._stacks[workload] = contextlib.ExitStack()
         ledger = stack.enter_context(prepared)
-        home, clock = ledger.store.home, Clock()
+        home = ledger.store.home
         home.mkdir(mode=0o700, exist_ok=True)
         image = Image.read(home)
-        earliest = clock.now()
         with self._supervisor.record(home, workload) as session:
-            latest = clock.now()
             run(ledger, Supervised(session, workload))
             recording = session.recording()
         copy_tree(home.parent / "bundles", home.parent / KEPT)
@@ -107,7 +104,7 @@ class PowerCuts:
                 case = replace(case, fault=f"{case.fault}+")
             by_case[case.id] = state
             cases.append(case)
-        self._recorded[workload] = Recorded(ledger, (earliest, latest), states, by_case)
+        self._recorded[workload] = Recorded(ledger, session.began, states, by_case)
         return cases
 
     def searched(self, workload: str) -> str:
@@ -130,10 +127,8 @@ class PowerCuts:
         home.mkdir()
         state.materialise(home)
         copy_tree(home.parent / KEPT, home.parent / "bundles")
-        earliest, latest = recorded.began
-        moment = recorded.moment(state)
         try:
-            yield recorded.ledger.before(earliest + moment, asked=latest + moment)
+            yield recorded.ledger.before(recorded.began + recorded.moment(state))
         finally:
             self._clear(home)
 

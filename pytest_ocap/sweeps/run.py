@@ -66,7 +66,8 @@ class Run:
         self._doomed: dict[int, Injection] = {}
         self._calls: list[Call] = []
         self.heard = 0
-        self._began = time.monotonic()
+        self.began = time.monotonic()
+        """When the recording began, by the monotonic clock that all processes of the machine share."""
 
     def close(self) -> None:
         """Everybody has gone: let go of what was kept of them."""
@@ -122,7 +123,7 @@ class Run:
             self._make(event, draft, hung)
             return
         number = len(self._calls)
-        began = time.monotonic() - self._began
+        began = time.monotonic() - self.began
         draft.fields |= {
             "number": number,
             "process": event.process.name,
@@ -236,7 +237,7 @@ class Run:
         fields: dict[str, Any] = draft.fields
         fields["result"] = result
         if ended and result is not None:
-            fields["ended"] = time.monotonic() - self._began
+            fields["ended"] = time.monotonic() - self.began
         first = self._calls[number]
         fields = {**fields, "number": number, "began": first.began}
         if first.injected is not None:

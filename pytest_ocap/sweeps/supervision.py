@@ -173,11 +173,11 @@ class Supervision:
         if reply is not None:  # else it comes later
             send(self._control, reply)
 
-    def _begin(self, home: str, settings: dict[str, Any]) -> str:
+    def _begin(self, home: str, settings: dict[str, Any]) -> tuple[str, float]:
         self._end_tree()
         self._run = Run(home, later=self.later, **settings)
         address: bytes = self._door.getsockname()
-        return address[1:].decode()
+        return address[1:].decode(), self._run.began
 
     def _ask(self, what: str) -> object:
         assert self._run is not None

@@ -78,9 +78,9 @@ class Supervisor:
         if self._process is not None and self.pid is None:
             self.close()
         settings = {"workload": workload, "injections": tuple(injections), "reads": self._reads}
-        door = self.ask("begin", os.path.realpath(home), settings)
+        door, began = self.ask("begin", os.path.realpath(home), settings)
         try:
-            yield SupervisedSession(self, door)
+            yield SupervisedSession(self, door, began)
         except BaseException:
             with suppress(SupervisorLostError):
                 self.ask("end")
@@ -155,10 +155,16 @@ class Supervisor:
 
 
 class SupervisedSession:
-    """A run that a supervisor follows."""
+    """A run that a supervisor follows.
 
-    def __init__(self, supervisor: Supervisor, door: str) -> None:
+    Attributes:
+        prefix: See :class:`pytest_ocap.sweeps.means.Session`.
+        began: When its recording began, in seconds of ``CLOCK_MONOTONIC``.
+    """
+
+    def __init__(self, supervisor: Supervisor, door: str, began: float) -> None:
         self._supervisor = supervisor
+        self.began = began
         self.prefix = (sys.executable, "-I", "-S", str(_LAUNCHER), door)
 
     def wait(self, seconds: float) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
-from recorded import home_in, record
+import pytest
+from recorded import PATIENCE, home_in, python, record
 
 from pytest_ocap.sweeps.calls import Kind
 from pytest_ocap.sweeps.means import Means
@@ -342,3 +344,24 @@ def test_a_flush_that_promises_nothing_is_no_sync(supervisor: Supervisor, short_
         (Kind.FLUSH, "m", "sync_file_range"),
         (Kind.SYNC, "m", "msync"),
     ]
+
+
+def test_a_recording_and_the_harness_read_one_clock(short_tmp: Path) -> None:
+    program = """
+    before = time.monotonic()
+    with open("noted", "w") as file:
+        file.write("x")
+    print(before, time.monotonic())
+    """
+    with Supervisor() as supervisor:  # one that has to be started first
+        if reason := supervisor.missing():
+            pytest.skip(reason)
+        home = home_in(short_tmp)
+        with supervisor.record(home, "w") as session:
+            done = subprocess.run([*session.prefix, *python(program)], cwd=home, stdout=subprocess.PIPE, check=True)
+            assert session.wait(PATIENCE)
+            recording = session.recording()
+    before, after = map(float, done.stdout.split())
+    moments = [session.began + call.began for call in recording.calls if call.path == "noted"]
+    assert moments
+    assert all(before <= moment <= after for moment in moments)

@@ -73,7 +73,7 @@ def test_a_revocation_that_was_under_way_when_the_power_was_cut_may_be_either() 
 
 def test_nothing_is_expected_of_what_was_launched_by_nobody_s_knowledge_when_the_power_was_cut() -> None:
     whole = ledger(operation("revoke", began=2.0), operation("use", value=False, began=4.0))
-    cut = whole.before(0.5, asked=4.5).expectation()
+    cut = whole.before(0.5).expectation()
     assert (cut.uses, cut.misused, cut.unknown_launches) == ({}, (), 1)
 
 
