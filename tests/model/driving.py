@@ -141,6 +141,11 @@ class Driving(RuleBasedStateMachine):
     def _check_refusal(answer: object, refusals: set[str]) -> None:
         assert answer in {f"<{name}>" for name in refusals}, f"{answer} instead of one of {refusals}"
 
+    def _revoke(self, thing: Thing) -> None:
+        self._tell_kernel("revoke", thing.kref)
+        thing.revoked = True
+        assert self.kernel.call("isRevoked", thing.kref) is True
+
     # --- launch and end ---
 
     @initialize()

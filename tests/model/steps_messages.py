@@ -114,6 +114,4 @@ class Messages(Driving):
         holders = [party for party in self.world.running() if party.refs]
         _name, thing = self._reference(holders[pick % len(holders)], other)
         if thing.owner.exists:
-            self._tell_kernel("revoke", thing.kref)
-            thing.revoked = True
-            assert self.kernel.call("isRevoked", thing.kref) is True
+            self._revoke(thing)

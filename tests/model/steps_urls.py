@@ -60,6 +60,15 @@ class Urls(Driving):
             party.receive(new_name, thing)
 
     @precondition(lambda self: self.world.urls)
+    @rule(which=PICK)
+    def revoke_what_has_a_url(self, which: int) -> None:
+        url = sorted(self.world.urls)[which % len(self.world.urls)]
+        thing = self.world.urls[url]
+        if thing.owner.exists and not thing.is_gone:
+            self._revoke(thing)
+            self._check_refusal(self._ask("redeemOcapURL", url), self._refusals(thing))
+
+    @precondition(lambda self: self.world.urls)
     @rule(which=PICK, place=st.integers(0, 60))
     def alter_url(self, which: int, place: int) -> None:
         """One other letter makes another text, which stands for nothing."""
