@@ -201,7 +201,7 @@ SAMPLE = [
     ("restart:unlink:daemon.pid#1=kill", "kill"),
     ("logs:rename:daemon.log#1=kill-after", "kill"),
     ("references:sync:kernel.sqlite-wal#9=kill-after", "kill"),
-    ("garbage:sync:kernel.sqlite-wal#20=EIO", "errno"),
+    ("garbage:sync:kernel.sqlite-wal#9=EIO", "errno"),
     ("revocation:write:kernel.sqlite-wal#40=kill", "kill"),
 ]
 """A few cases of each kind; the whole is ``pytest --pyargs pytest_ocap.sweeps --ocap-sweep all``."""
