@@ -221,7 +221,7 @@ async def _pin(service: Service, arguments: dict[str, Any]) -> None:
 
 async def _unpin(service: Service, arguments: dict[str, Any]) -> None:
     parse_kref(arguments["kref"])
-    service.kernel.unpin(arguments["kref"])
+    service.kernel.unpin(arguments["kref"], by_host=service.is_host)
 
 
 async def _execute_query(service: Service, arguments: dict[str, Any]) -> object:

@@ -27,13 +27,18 @@ class Objects:
             SystemSubclusterError: It is of a system subcluster of the host's, or a service or IO channel that one has.
             StoreError: The store failed; it is not revoked.
         """
-        number = self._lookup.object(kref)
-        if not by_host and (system := self._store.subclusters.system_of_object(number)) is not None:
-            self._lookup.check_owner(system, by_host, f"the object {kref} of ")
+        number = self._own_object(kref, by_host)
         with self._batch.unit():
             self._store.references.revoke(number)
             self._store.outside.unpin(number, "url")
         self._batch.commit()
+
+    def _own_object(self, kref: str, by_host: bool) -> int:
+        """Give the number of an object that the caller may do away with (raises as :meth:`revoke`)."""
+        number = self._lookup.object(kref)
+        if not by_host and (system := self._store.subclusters.system_of_object(number)) is not None:
+            self._lookup.check_owner(system, by_host, f"the object {kref} of ")
+        return number
 
     def is_revoked(self, kref: str) -> bool:
         """Say whether an object has been revoked.
@@ -59,9 +64,9 @@ class Objects:
             self._store.outside.pin(number, "pinned")
         self._batch.commit()
 
-    def unpin(self, kref: str) -> None:
-        """Hold an object no longer for those outside.  Idempotent; raises as :meth:`pin`."""
-        number = self._lookup.object(kref)
+    def unpin(self, kref: str, *, by_host: bool = True) -> None:
+        """Hold an object no longer for those outside.  Idempotent; raises as :meth:`revoke`."""
+        number = self._own_object(kref, by_host)
         with self._batch.unit():
             self._store.outside.unpin(number, "pinned")
         self._batch.commit()

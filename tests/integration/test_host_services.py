@@ -195,7 +195,7 @@ def test_a_daemon_goes_on_without_the_services_of_the_program(short_tmp: Path) -
         stop_daemon(home)
 
 
-def test_clients_cannot_revoke_what_the_program_launched_or_what_that_was_given(short_tmp: Path) -> None:
+def test_clients_cannot_revoke_or_let_go_of_what_the_program_launched_or_what_that_was_given(short_tmp: Path) -> None:
     home = Home(short_tmp / "h")
     shell = with_services(short_tmp, "host", "line")
     shell["io"] = {"line": {"type": "socket", "path": str(short_tmp / "line")}}
@@ -218,6 +218,11 @@ def test_clients_cannot_revoke_what_the_program_launched_or_what_that_was_given(
                     client.revoke(kref)
                 assert caught.value.data["subclusterId"] == "s2"
                 assert not client.is_revoked(kref)
+                client.pin(kref)
+                with pytest.raises(SystemSubclusterError, match=r"s2.*'shell'"):
+                    client.unpin(kref)
+            client.pin(other)
+            client.unpin(other)
             client.revoke(other)
             with pytest.raises(NotFoundError):
                 client.revoke("ko99")
