@@ -29,6 +29,12 @@ SETTLE_SECONDS = 2.0
 """How long a process that has been told to end may take to let go of a test's folder."""
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with whole suites on other people's daemons, which take longest: no process waits for one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("foreign") is None)
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_person_who_runs_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("OCAP_")]:
