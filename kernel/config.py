@@ -18,7 +18,6 @@ from kernel.errors import ConfigError
 from kernel.records import Record
 
 TYPE_CHECKING = False
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any

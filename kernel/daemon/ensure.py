@@ -14,10 +14,11 @@ from kernel.daemon import outcome
 from kernel.daemon.client import Client
 from kernel.daemon.lock import EMBEDDED, FAILED, READY, STOPPING, inspect_lock
 from kernel.daemon.process import is_alive, monotonic
+from kernel.daemon.rpc import INVALID_PARAMS
 from kernel.daemon.spawn import Spawned, reap, spawn_daemon
 from kernel.daemon.stop import StopReport, stop_daemon
 from kernel.daemon.watch import SETTLING, Watch, stands_still
-from kernel.errors import ConnectionLostError, NotRunningError, OcapError, RequestTimeoutError
+from kernel.errors import ConnectionLostError, NotRunningError, OcapError, RequestTimeoutError, RpcError
 from kernel.records import Record
 
 TYPE_CHECKING = False
@@ -225,7 +226,7 @@ class _Ensuring:
             clock=self._clock,
         ) as client:
             try:
-                status = client.call("getStatus", state)
+                status = _status(client, state)
             except (NotRunningError, ConnectionLostError):
                 return None  # it has just gone
             except RequestTimeoutError as error:
@@ -342,6 +343,16 @@ class _Ensuring:
             quarantined=quarantined,
             seconds=self._clock() - self._began,
         )
+
+
+def _status(client: Client, state: Sequence[str]) -> Any:
+    """Ask for the status; a daemon of an edition that does not choose by state gives all of it."""
+    try:
+        return client.call("getStatus", state)
+    except RpcError as error:
+        if not state or error.data.get("rpcCode") != INVALID_PARAMS:
+            raise
+        return client.call("getStatus")
 
 
 def _idle(info: LockInfo) -> float:

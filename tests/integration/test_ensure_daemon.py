@@ -33,6 +33,7 @@ from kernel.errors import (
     DaemonUnresponsiveError,
     HomeError,
     NotRunningError,
+    RpcError,
     SocketPathError,
 )
 
@@ -349,6 +350,20 @@ def test_a_store_with_one_missing_bundle_boots_degraded_and_is_usable(home: Home
         )["subclusters"]
     assert daemon_status(home)["daemon"]["state"] == "degraded"
     assert len(daemon_status(home)["subclusters"]) == 3
+
+
+def test_a_daemon_of_an_older_edition_that_runs_is_found(home: Home, sabotage: Saboteur) -> None:
+    older = """
+    from kernel.daemon.methods import METHODS
+    METHODS["getStatus"] = METHODS["getStatus"]._replace(params=())
+    """
+    sabotage.before_import_of("kernel.daemon.server", older)
+    started = ensure_daemon(home)
+    sabotage.undo()
+    with Client(home.socket) as client, pytest.raises(RpcError, match="takes 0 parameters"):
+        client.call("getStatus", ["quarantined"])
+    found = ensure_daemon(home)
+    assert (found.pid, found.state, found.started) == (started.pid, "ready", False)
 
 
 def test_progress_of_the_restore_is_shown_to_whoever_waits(home: Home, tmp_path: Path) -> None:
