@@ -23,7 +23,7 @@ RESULTS = (FAILED, HARNESS_BROKEN, NOT_REACHED, PASSED)
 """What a case can come to, the gravest first."""
 
 _SUMS = (
-    *("cases", "tried", "taken_over", "left", "fired", "passed", "failed", "harness_broken", "states"),
+    *("cases", "alike", "tried", "taken_over", "left", "fired", "passed", "failed", "harness_broken", "states"),
     *("recovery_entered", "seconds"),
 )
 
@@ -44,7 +44,7 @@ def settled(sweep: Mapping[str, Any]) -> dict[str, Any]:
 
 def completed(sweep: Mapping[str, Any]) -> dict[str, Any]:
     """Give a sweep of an older report with every key that it may lack."""
-    data = {"points_are": sweep["means"], "audits": {}, "searched": [], "steps": [], **sweep}
+    data = {"points_are": sweep["means"], "alike": 0, "audits": {}, "searched": [], "steps": [], **sweep}
     if "places" not in data:
         found: dict[str, dict[str, Any]] = {}
         for trial in data["trials"]:
@@ -124,6 +124,12 @@ def _bound(data: Mapping[str, Any]) -> str:
         f"{', '.join(data['kinds']) or 'nothing'} at {data['points']} points of the workload {data['workload']!r} "
         f"({data['does']}); points are {data['points_are']}; one fault in a run"
     )
+    if data["alike"]:
+        text += (
+            f"; of cases alike (the same fault at calls that do the same to the same path) the 1st, 2nd, 4th, 8th and "
+            f"so on, and one at each point: {data['cases']} stand for {data['alike']} more, which --ocap-sweep-every "
+            "tries too"
+        )
     if data["left"]:
         text += f"; {data['left']} of {data['cases']} cases were left, since the time was up"
     if data["shards"]["run"] < data["shards"]["of"]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_ocap.driver import PLAIN
-from pytest_ocap.sweeps.kinds import KINDS
 
 if TYPE_CHECKING:
     import contextlib
@@ -63,6 +62,15 @@ class Case:
     def id(self) -> str:
         """The case's name."""
         return TOGETHER.join((f"{self.point}={self.fault}", *self.besides))
+
+    @property
+    def sort(self) -> tuple[str, ...]:
+        """What cases have in common that are alike: the fault, and a call that does the same to the same path.
+
+        A power cut leaves one of many states: its fault is what was lost, whatever the state.
+        """
+        loss, _, _ = self.fault.rpartition("~")
+        return self.workload, loss or self.fault, self.kind, self.path
 
     @property
     def dealt_by(self) -> str:
@@ -154,22 +162,3 @@ class Injector(Protocol):
 def shard_of(name: str, shards: int) -> int:
     """Say to which of so many shards a name belongs."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % shards
-
-
-def most_telling_first(cases: Iterable[Case]) -> list[Case]:
-    """Order cases so that a budget which ends early has seen one of each sort, then the second of each, and so on.
-
-    The kinds of faults take turns; a sort is a fault at calls that do the same to the same path.
-    """
-    seen: dict[tuple[str, ...], int] = {}
-    queues: dict[str, list[tuple[int, int, Case]]] = {kind: [] for kind in KINDS}
-    for place, case in enumerate(cases):
-        sort = (case.workload, case.fault, case.kind, case.path)
-        seen[sort] = seen.get(sort, 0) + 1
-        queues[case.sweep].append((seen[sort], place, case))
-    turns = [
-        (turn, KINDS.index(kind), case)
-        for kind, queue in queues.items()
-        for turn, (_, _, case) in enumerate(sorted(queue, key=lambda entry: entry[:2]))
-    ]
-    return [case for _, _, case in sorted(turns, key=lambda entry: entry[:2])]

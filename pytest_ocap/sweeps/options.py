@@ -76,8 +76,15 @@ OPTIONS = (
     ("--ocap-sweep-dir", "DIRECTORY", _DIRECTORY_HELP),
 )
 
-FRESH = "--ocap-sweep-fresh"
-FRESH_HELP = "Begin anew instead of going on where a sweep was stopped."
+EVERY, FRESH = "--ocap-sweep-every", "--ocap-sweep-fresh"
+FLAGS = {
+    EVERY: (
+        "Try each case; else of cases alike (the same fault at calls that do the same to the same path) the 1st, 2nd, "
+        "4th, 8th and so on stand for the others, and each point has one at least."
+    ),
+    FRESH: "Begin anew instead of going on where a sweep was stopped.",
+}
+"""The options that take no value, with what each does."""
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -95,6 +102,7 @@ class Wishes(NamedTuple):
         fresh: Whether what is known from a stopped sweep is forgotten.
         directory: Where failures are kept.
         results: Where results are kept; None: nowhere.
+        every: Whether each case is tried, and not a few for those that are alike.
     """
 
     kinds: tuple[str, ...]
@@ -106,13 +114,15 @@ class Wishes(NamedTuple):
     fresh: bool
     directory: str
     results: str | None
+    every: bool = False
 
 
 def add_options(group: pytest.OptionGroup) -> None:
     """Register the options."""
     for name, metavar, text in OPTIONS:
         group.addoption(name, metavar=metavar, default=None, help=text)
-    group.addoption(FRESH, action="store_true", default=False, help=FRESH_HELP)
+    for name, text in FLAGS.items():
+        group.addoption(name, action="store_true", default=False, help=text)
 
 
 def wanted(config: pytest.Config) -> bool:
@@ -130,8 +140,9 @@ def check(config: pytest.Config) -> None:
         wishes(config)
         return
     given = [name for name, _, _ in OPTIONS if config.getoption(name) is not None]
-    if given or config.getoption(FRESH):
-        raise pytest.UsageError(f"{(*given, FRESH)[0]} does nothing without --ocap-sweep KIND,… ({', '.join(KINDS)})")
+    given += [name for name in FLAGS if config.getoption(name)]
+    if given:
+        raise pytest.UsageError(f"{given[0]} does nothing without --ocap-sweep KIND,… ({', '.join(KINDS)})")
     if config.getoption("pyargs") and any(word.startswith(_PACKAGE) for word in config.args):
         raise pytest.UsageError(f"{_PACKAGE} sweeps what --ocap-sweep KIND,… says: {', '.join(KINDS)}; or all")
 
@@ -172,6 +183,7 @@ def wishes(config: pytest.Config) -> Wishes:
         config.getoption(FRESH),
         os.path.join(here, directory) if directory else default,
         None if point is not None else kept,
+        config.getoption(EVERY),
     )
 
 

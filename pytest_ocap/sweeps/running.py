@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ocap.clock import Clock
 from pytest_ocap.sweeps import failures
-from pytest_ocap.sweeps.cases import TOGETHER, most_telling_first, shard_of, together
+from pytest_ocap.sweeps.cases import TOGETHER, shard_of, together
 from pytest_ocap.sweeps.course import Place, Step, as_steps, places_of
 from pytest_ocap.sweeps.reducing import least_of
+from pytest_ocap.sweeps.representatives import most_telling_first, representatives
 from pytest_ocap.sweeps.trial import Result, Trial, Trials
 from pytest_ocap.sweeps.workloads import WORKLOADS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_ocap.driver import KernelDriver
     from pytest_ocap.sweeps.cases import Case
@@ -51,6 +52,7 @@ class Shard:
         places: Where the points lie that fell to it.
         steps: What went on meanwhile in the recording to which their moments belong.
         searched: Which states of the disk were looked for after power cuts, and how far, in words.
+        alike: How many cases fell to it for which its own stand, being like them; they are none of its cases.
     """
 
     workload: str
@@ -69,6 +71,7 @@ class Shard:
     places: tuple[Place, ...] = ()
     steps: tuple[Step, ...] = ()
     searched: str = ""
+    alike: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Give it as JSON data."""
@@ -107,9 +110,16 @@ ATTEMPTS = 4
 
 @dataclass(frozen=True)
 class Plan:
-    """What one process knows of a workload: its cases, and the seconds of an unharmed run."""
+    """What one process knows of a workload.
+
+    Attributes:
+        cases: Each case.
+        tried: Those that are to be tried.
+        floor: The seconds of an unharmed run.
+    """
 
     cases: tuple[Case, ...]
+    tried: tuple[Case, ...]
     floor: float
 
 
@@ -231,20 +241,24 @@ class Sweeper:
             places_of(cases),
             self._trials.steps[name],
             self._trials.searched(workload),
+            0 if self._wishes.point is not None else len(self._dealt(plan.cases, number)) - len(cases),
         )
 
     def _plan(self, workload: Workload) -> Plan:
         if workload.name not in self._plans:
             floor = self._trials.unharmed(workload)
             cases = self._trials.cases(workload, self._wishes.kinds, asked=self._wishes.point is not None)
-            self._plans[workload.name] = Plan(tuple(cases), floor)
+            tried = cases if self._wishes.every else representatives(cases)
+            self._plans[workload.name] = Plan(tuple(cases), tuple(tried), floor)
         return self._plans[workload.name]
 
     def _chosen(self, plan: Plan, number: int) -> list[Case]:
         if self._wishes.point is None:
-            mine = [case for case in plan.cases if shard_of(case.dealt_by, self._wishes.shards) == number]
-            return most_telling_first(mine)
+            return most_telling_first(self._dealt(plan.tried, number))
         return named(self._wishes.point, plan.cases)
+
+    def _dealt(self, cases: Iterable[Case], number: int) -> list[Case]:
+        return [case for case in cases if shard_of(case.dealt_by, self._wishes.shards) == number]
 
     def _attempt(self, workload: Workload, case: Case) -> Trial:
         """Try a case, and once more when it failed: to know whether it does so each time."""

@@ -57,6 +57,7 @@ def _workload(name: str, shards: Sequence[Shard], wishes: Wishes) -> dict[str, A
         "not_offered": [kind for kind in wishes.kinds if kind not in offered],
         "points_are": ", ".join(dict.fromkeys(shard.points_are for shard in shards)),
         "cases": sum(shard.cases for shard in shards),
+        "alike": sum(shard.alike for shard in shards),
         "tried": len(trials),
         "taken_over": len(trials) - tried,
         "left": sum(shard.left for shard in shards),
@@ -122,7 +123,7 @@ def properties(shard: Shard, shards: int) -> list[tuple[str, str]]:
     found = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
     values = (
         f"{shard.workload}, shard {shard.number + 1} of {shards}",
-        f"{shard.cases} at {shard.points} points",
+        f"{shard.cases} at {shard.points} points" + (f", for {shard.alike} more like them" if shard.alike else ""),
         found or "nothing was tried",
         str(shard.left),
     )

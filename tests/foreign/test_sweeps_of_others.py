@@ -14,8 +14,9 @@ import pytest
 from pytest_ocap.drivers.command import driver_from
 from pytest_ocap.homes import Homes
 from pytest_ocap.persisted import Templates
-from pytest_ocap.sweeps.cases import Case, most_telling_first
+from pytest_ocap.sweeps.cases import Case
 from pytest_ocap.sweeps.choosing import cuts_for, injector_for
+from pytest_ocap.sweeps.representatives import most_telling_first
 from pytest_ocap.sweeps.supervisor import Supervisor
 from pytest_ocap.sweeps.trial import Result, Trial, Trials
 from pytest_ocap.sweeps.workloads import WORKLOADS

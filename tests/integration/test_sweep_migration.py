@@ -13,9 +13,9 @@ from kernel.store.schema import SCHEMA_VERSION
 from pytest_ocap.drivers.kernel import KernelDriver
 from pytest_ocap.homes import Homes
 from pytest_ocap.persisted import Templates
-from pytest_ocap.sweeps.cases import most_telling_first
 from pytest_ocap.sweeps.choosing import cuts_for, injector_for
 from pytest_ocap.sweeps.kinds import KINDS
+from pytest_ocap.sweeps.representatives import most_telling_first
 from pytest_ocap.sweeps.supervisor import Supervisor
 from pytest_ocap.sweeps.trial import Result, Trials
 from pytest_ocap.sweeps.workloads import WORKLOADS

@@ -12,10 +12,11 @@ from pytest_ocap.driver import KernelDriver
 from pytest_ocap.drivers.kernel import driver as kernel
 from pytest_ocap.homes import Homes
 from pytest_ocap.persisted import Templates
-from pytest_ocap.sweeps.cases import Case, most_telling_first
+from pytest_ocap.sweeps.cases import Case
 from pytest_ocap.sweeps.choosing import cuts_for, injector_for
 from pytest_ocap.sweeps.kinds import KINDS
 from pytest_ocap.sweeps.moments import Moments
+from pytest_ocap.sweeps.representatives import most_telling_first
 from pytest_ocap.sweeps.running import named
 from pytest_ocap.sweeps.supervisor import Supervisor
 from pytest_ocap.sweeps.trial import Result, Trial, Trials

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pytest_ocap.drivers.kernel import KernelDriver
 from pytest_ocap.homes import Homes
 from pytest_ocap.persisted import Templates
-from pytest_ocap.sweeps.cases import Case, most_telling_first
+from pytest_ocap.sweeps.cases import Case
 from pytest_ocap.sweeps.choosing import cuts_for, injector_for
 from pytest_ocap.sweeps.kinds import KINDS
+from pytest_ocap.sweeps.representatives import most_telling_first
 from pytest_ocap.sweeps.running import named
 from pytest_ocap.sweeps.trial import Trials
 from pytest_ocap.sweeps.workloads import WORKLOADS

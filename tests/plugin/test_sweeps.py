@@ -66,6 +66,7 @@ def test_without_the_option_nothing_is_swept_and_whoever_names_the_sweeps_is_tol
         (("--ocap-sweep", "kill", "--ocap-point", "nowhere"), "*'nowhere' names no workload*"),
         (("--ocap-sweep", "kill", "--ocap-sweep-means", "magic"), "*'magic' is no means*"),
         (("--ocap-budget", "60s"), "*--ocap-budget does nothing without --ocap-sweep*"),
+        (("--ocap-sweep-every",), "*--ocap-sweep-every does nothing without --ocap-sweep*"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_a_usage_error(
@@ -281,6 +282,20 @@ def test_a_budget_that_is_spent_before_anything_was_tried_measures_nothing_and_i
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert (found["tried"], found["left"], found["verdict"]) == (0, 4, "not-measured")
     result.stdout.fnmatch_lines(["*4 of 4 cases were left, since the time was up*", "*nothing was measured*"])
+
+
+@intercepts
+def test_of_cases_that_are_alike_a_few_stand_for_the_others_but_for_whoever_wants_every_one(
+    sweep: Callable[..., Any],
+) -> None:
+    words = (*SWEEPS, "--ocap-workload", "start", "--ocap-sweep", "errno", "--ocap-budget", "0.001")
+    _, (few,) = sweep(*words)
+    _, (every,) = sweep(*words, "--ocap-sweep-every")
+    assert few["cases"] < every["cases"]
+    assert few["alike"] > every["alike"] == 0
+    assert f"{few['cases']} stand for {few['alike']} more, which --ocap-sweep-every tries too" in few["bound"]
+    assert "stand for" not in every["bound"]
+    assert few["points"] > len({(place["kind"], place["path"]) for place in few["places"]}), "none is left out"
 
 
 def test_a_daemon_that_does_not_work_unharmed_is_the_harness_trouble_and_no_verdict(

@@ -45,6 +45,7 @@ def sweep(*trials: dict[str, Any], untried: dict[str, int] | None = None, **more
         "kinds": ["kill", "hang", "errno"],
         "not_offered": [],
         "cases": len(trials) + left,
+        "alike": 0,
         "tried": len(trials),
         "taken_over": 0,
         "left": left,

@@ -14,7 +14,7 @@ from pytest_ocap.drivers.kernel import KernelDriver
 from pytest_ocap.examination import Examination
 from pytest_ocap.persisted import PersistedStore
 from pytest_ocap.sweeps import options, oracles
-from pytest_ocap.sweeps.cases import Case, most_telling_first, shard_of
+from pytest_ocap.sweeps.cases import Case, shard_of
 from pytest_ocap.sweeps.failures import grouped, skeleton
 from pytest_ocap.sweeps.kinds import KINDS
 from pytest_ocap.sweeps.ledger import Fate, Ledger, Operation, fate_of
@@ -54,18 +54,6 @@ def test_every_point_belongs_to_exactly_one_shard_whatever_else_there_is() -> No
     assert set(dealt) == set(range(7))
     assert [shard_of(point, 7) for point in reversed(points)] == dealt[::-1]
     assert shard_of("start:write:kernel.sqlite#3", 16) == 4, "a sweep that was stopped goes on with the same shards"
-
-
-def test_a_budget_sees_one_of_each_sort_of_every_kind_before_the_second_of_any() -> None:
-    cases = [case(1), case(2), case(3), case(1, path="log"), case(1, "EIO", "errno"), case(2, "EIO", "errno")]
-    assert [found.id for found in most_telling_first(cases)] == [
-        "start:write:store#1=kill",
-        "start:write:store#1=EIO",
-        "start:write:log#1=kill",
-        "start:write:store#2=EIO",
-        "start:write:store#2=kill",
-        "start:write:store#3=kill",
-    ]
 
 
 def test_what_was_acknowledged_is_expected_and_what_was_refused_is_not() -> None:

@@ -33,7 +33,9 @@ def shard(number: int, *trials: Trial, pace: float = 1.0, left: int = 0) -> Shar
 
 def test_a_shard_survives_its_journey_as_data() -> None:
     found = shard(0, trial(case(1, 0.1)), trial(case(2, 0.2), Result.FAILED))
-    found = replace(found, searched="7 states", places=(*found.places, Place("start:bind:.#1", "bind", ".", None, 4)))
+    found = replace(
+        found, searched="7 states", alike=5, places=(*found.places, Place("start:bind:.#1", "bind", ".", None, 4))
+    )
     assert Shard.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
