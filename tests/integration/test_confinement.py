@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from workerbench import Bench
 
 from kernel.capdata import RemoteError
-from kernel.errors import ConfinementError
-from kernel.events import NullLog
-from kernel.loop import Loop
-from kernel.workers import Confinement, Limits, WorkerPool, confinement
+from kernel.workers import Confinement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="confinement uses seccomp, which Linux has"
 )
-
-ROOT = Path(__file__).resolve().parents[2]
 
 BPF = {"aarch64": 280}.get(platform.machine(), 321)
 """The number of the system call bpf."""
@@ -229,213 +222,3 @@ def test_a_vat_reads_the_clock_and_chance_only_when_they_were_granted(bench: Ben
     assert answer.message == "the vat was not granted the power 'clock': name it in the vat's 'globals'"
     failed = bench.vat(source, globals=["fetch"]).wait_for("failed")[1]
     assert failed["message"] == "there is no power named 'fetch' to grant (there are: clock, logger, random)"
-
-
-# --- bounds ---
-
-GREEDY = """
-    from kernel.vat import Exo
-
-    class Root(Exo):
-        def take(self, size: int) -> int:
-            return len(bytearray(size))
-
-        def keep_taking(self) -> None:
-            self.kept = []
-            while True:
-                self.kept.append(bytearray(1 << 20))
-
-        def flood(self, lines: int) -> None:
-            for _ in range(lines):
-                print("x" * 1023)
-
-        def long_line(self) -> None:
-            print("x" * 10_000_000)
-
-        def log_much(self, logger=None) -> None:
-            self.logger.info("y" * 1_000_000_000)
-
-        def nest(self) -> object:
-            value = []
-            for _ in range(100_000):
-                value = [value]
-            return value
-
-        def fine(self) -> str:
-            return "fine"
-
-    def build_root_object(vat_powers, parameters, baggage):
-        root = Root()
-        root.logger = vat_powers.logger
-        return root
-"""
-
-
-@pytest.fixture(scope="module")
-def small() -> Iterator[Bench]:
-    made = Bench(Limits(memory_bytes=256 << 20, log_bytes_per_delivery=10_000, frame_bytes=1 << 20))
-    yield made
-    made.close()
-
-
-def test_memory_beyond_the_bound_is_a_rejection_and_the_vat_goes_on(small: Bench) -> None:
-    vat = small.vat(GREEDY)
-    assert vat.call("take", 64 << 20) == 64 << 20
-    assert vat.call("take", 1 << 30).name == "MemoryError"
-    assert vat.call("log_much").name == "MemoryError"
-    assert vat.call("fine") == "fine"
-
-
-def test_memory_that_is_never_let_go_of_ends_the_vat_or_is_a_rejection(small: Bench) -> None:
-    vat = small.vat(GREEDY)
-    vat.wait_for("started")
-    vat.send("keep_taking")
-    small.until(lambda: vat.exits or vat.of_kind("done"))
-    if vat.exits:
-        assert "memory" in vat.exits[0].reason
-    else:
-        assert "MemoryError" in str(vat.of_kind("done")[0])
-    assert small.vat(GREEDY).call("fine") == "fine"
-
-
-def test_output_beyond_the_bound_is_counted_and_dropped(small: Bench) -> None:
-    vat = small.vat(GREEDY)
-    vat.call("flood", 100)
-    assert vat.log_texts() == ["x" * 1023] * 9 + [
-        "98917 bytes of output were dropped: a delivery may write 10000 bytes to the log"
-    ]
-    vat.frames.clear()
-    vat.call("flood", 2)
-    assert vat.log_texts() == ["x" * 1023] * 2
-    vat.frames.clear()
-    vat.call("long_line")
-    assert vat.log_texts() == ["10000064 bytes of output were dropped: a delivery may write 10000 bytes to the log"]
-
-
-def test_a_value_that_nests_too_deeply_is_a_rejection(small: Bench) -> None:
-    vat = small.vat(GREEDY)
-    answer = vat.call("nest")
-    assert answer.name == "TypeError"
-    assert "nested deeper than 200 levels" in answer.message
-    assert vat.call("fine") == "fine"
-
-
-def test_a_vat_that_loops_for_ever_can_be_killed_and_holds_up_nobody(small: Bench) -> None:
-    looping = small.vat("while True: pass")
-    small.until(lambda: looping.worker.pid)
-    assert small.vat(GREEDY).call("fine") == "fine"
-    looping.worker.kill("it did not start in time")
-    assert looping.wait_for_exit().reason == "it did not start in time"
-
-
-# --- a worker that is not what it should be: its pipe in the hands of the vat ---
-
-RAW = """
-    from kernel.vat import Exo
-
-    def posix():
-        [wrap] = [kind for kind in object.__subclasses__() if kind.__name__ == "_wrap_close"]
-        return wrap.__init__.__globals__["sys"].modules["posix"]
-
-    class Root(Exo):
-        def write(self, data: bytes, times: int):
-            for _ in range(times):
-                rest = data
-                while rest:
-                    rest = rest[posix().write(3, rest):]
-
-        def close(self):
-            posix().close(3)
-            while True:
-                pass
-
-    def build_root_object(vat_powers, parameters, baggage):
-        return Root()
-"""
-
-
-@pytest.mark.parametrize(
-    ("data", "times", "reason"),
-    [
-        (b"\xff\xff\xff\xff", 1, "a frame of 4294967295 bytes is longer than the bound of 1048576 bytes"),
-        (b"\0\0\0\1{", 1, "a frame is not JSON"),
-        (b"\0\0\0\2{}", 1, "a frame is not an array beginning with a name"),
-        (b"\0\0\0\2[]", 1, "a frame is not an array beginning with a name"),
-        (b"\0\0\0\0", 1, "a frame is not JSON"),
-        (b"\0\1\0\0" + b"[" * 65536, 1, "a frame is not JSON"),
-        (b'\0\0\0\x07["log"]', 1, "a 'log' frame has no text"),
-        (b'\0\0\x04\x13["log",{"text":"' + b"x" * 1024 + b'"}]', 10_000, "it flooded the log"),
-    ],
-)
-def test_a_worker_that_breaks_the_framing_is_ended(small: Bench, data: bytes, times: int, reason: str) -> None:
-    vat = small.vat(RAW)
-    vat.wait_for("started")
-    vat.send("write", data, times)
-    exit_ = vat.wait_for_exit()
-    assert exit_.reason == f"it broke the protocol between worker and kernel: {reason}"
-    assert small.vat(GREEDY).call("fine") == "fine"
-
-
-def test_a_worker_that_closes_its_pipe_and_runs_on_is_ended(small: Bench) -> None:
-    vat = small.vat(RAW)
-    vat.wait_for("started")
-    vat.send("close")
-    assert vat.wait_for_exit().signal == "SIGKILL"
-
-
-# --- machines that cannot confine ---
-
-
-def test_where_pyseccomp_is_missing_workers_run_unconfined_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if "site-packages" not in entry])
-    expected = confinement.expected_confinement()
-    assert expected.state == "none"
-    assert expected.reason == "the Python package pyseccomp is not installed"
-    loop = Loop()
-    with pytest.raises(ConfinementError, match="cannot be confined") as caught:
-        WorkerPool(loop, NullLog(), require_confinement=True)
-    loop.close()
-    assert caught.value.remedy == expected.remedy
-
-
-def test_on_a_platform_without_seccomp_nothing_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    expected = confinement.expected_confinement()
-    assert expected.state == "none"
-    assert expected.reason == "workers are confined by seccomp, which darwin does not have"
-
-
-@pytest.mark.parametrize(
-    ("broken", "reason"),
-    [
-        ("confine._compile = fail(ImportError('no such module'))", "pyseccomp cannot be imported: no such module"),
-        (
-            "confine._compile = fail(OSError('libseccomp.so.2: not found'))",
-            "libseccomp cannot be used: libseccomp.so.2",
-        ),
-        ("confine._compile = lambda: ALLOW_ALL", "does not work here: the filter let a file be opened"),
-        ("confine._compile = lambda: b'?' * 8", "does not work here: [Errno 22] prctl(22): Invalid argument"),
-        ("confine._compile = lambda: KILL_ALL", "does not work here: the probe ended with wait status"),
-    ],
-)
-def test_a_filter_that_does_not_do_what_it_should_is_not_used(broken: str, reason: str) -> None:
-    program = f"""
-import struct
-from kernel.workers import confine
-
-def fail(error):
-    def failing():
-        raise error
-    return failing
-
-ALLOW_ALL = struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000)
-KILL_ALL = struct.pack("HBBI", 0x06, 0, 0, 0x80000000)
-{broken}
-filter_, found = confine.compile_filter()
-assert filter_ is None
-assert found.state == "none"
-assert found.remedy
-print(found.reason)
-"""
-    said = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert reason in said
