@@ -137,6 +137,10 @@ def mixed(**more: Any) -> dict[str, Any]:
     return sweep(*found, untried=untried, **{"failures": causes, "not_offered": ["slow"], **more})
 
 
+SAMPLES = {"green": green(), "red": red(), "mixed": mixed()}
+"""Each by its name, for what holds of all of them."""
+
+
 def large(points: int = 3000, cases: int = 25_000) -> dict[str, Any]:
     """As large as a sweep of a real daemon gets; one case in a hundred did not pass."""
     found = []
