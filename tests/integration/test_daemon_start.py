@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,8 @@ from kernel.daemon.ensure import daemon_status, ensure_daemon, stop_daemon
 from kernel.daemon.home import Home
 from kernel.daemon.lock import inspect_lock
 from kernel.daemon.log import read_records
-from kernel.daemon.process import identify, is_alive
-from kernel.errors import DaemonDiedError, DaemonForeignError, NotRunningError, OcapError
+from kernel.daemon.process import identify
+from kernel.errors import DaemonDiedError, DaemonForeignError, OcapError
 
 PHASES = ["lock", "log", "store", "identity", "restore", "io", "listen", "ready"]
 PATIENCE = 20.0
@@ -324,29 +323,6 @@ def test_somebody_elses_listener_is_refused_by_name_and_left_alone(home: Home) -
     assert ensure_daemon(home).state == "ready"
 
 
-def test_an_unhandled_exception_of_a_running_daemon_is_a_fatal_and_ends_it(home: Home, sabotage: Saboteur) -> None:
-    sabotage.before_import_of(
-        "kernel.daemon.methods",
-        """
-        import gc
-        from kernel.loop import Loop
-        def callback():
-            raise RuntimeError("in a callback")
-        gc.unfreeze()  # else what the start has made is not among the objects
-        (loop,) = [one for one in gc.get_objects() if isinstance(one, Loop)]
-        loop.call_soon(callback)
-        """,
-    )
-    with suppress(DaemonDiedError):  # it may answer once before it ends
-        ensure_daemon(home)
-    eventually(lambda: not inspect_lock(home.lock).held)
-    (fatal,) = records(home, level="fatal")
-    assert fatal["phase"] == "ready"
-    assert "in a callback" in fatal["error"]["message"]
-    assert not os.path.exists(home.pid)
-    assert not os.path.exists(home.socket)
-
-
 def test_garbage_is_looked_for_once_a_daemon_is_ready(home: Home, sabotage: Saboteur, short_tmp: Path) -> None:
     note = short_tmp / "note"
     note_it = f"import gc; open({str(note)!r}, 'a').write(f'{{gc.isenabled()}} ')"
@@ -356,25 +332,6 @@ def test_garbage_is_looked_for_once_a_daemon_is_ready(home: Home, sabotage: Sabo
     assert ensure_daemon(home).state == "ready"
 
     assert note.read_text() == "False True "
-
-
-def test_an_exception_that_ends_a_thread_is_a_fatal(home: Home, sabotage: Saboteur) -> None:
-    sabotage.before_import_of(
-        "kernel.daemon.methods",
-        """
-        import threading
-        def work():
-            raise RuntimeError("in a thread")
-        threading.Thread(target=work).start()
-        """,
-    )
-    with suppress(DaemonDiedError):  # it may answer once before it ends
-        ensure_daemon(home)
-    eventually(lambda: not inspect_lock(home.lock).held)
-    (fatal,) = records(home, level="fatal")
-    assert "in a thread" in fatal["error"]["message"]
-    with pytest.raises(NotRunningError, match="in a thread"):
-        daemon_status(home)
 
 
 def test_a_person_who_starts_it_in_a_terminal_is_told_in_words(home: Home) -> None:
@@ -411,12 +368,3 @@ def test_a_second_daemon_is_refused_and_the_log_of_the_first_is_left_alone(home:
     assert Path(home.log).read_bytes() == before
     with Client(home.socket) as client:
         assert client.call("ping") == "pong"
-
-
-def test_nothing_outlives_a_daemon_that_is_killed(home: Home) -> None:
-    process = identify(ensure_daemon(home).pid)
-    assert process is not None
-    os.kill(process.pid, signal.SIGKILL)
-    eventually(lambda: not is_alive(process))
-    with pytest.raises(NotRunningError, match="died in phase ready"):
-        daemon_status(home)

@@ -25,7 +25,7 @@ from kernel.daemon.ensure import daemon_status, ensure_daemon, stop_daemon
 from kernel.daemon.home import Home
 from kernel.daemon.lock import inspect_lock
 from kernel.daemon.log import read_records
-from kernel.daemon.process import identify, is_alive, state_of
+from kernel.daemon.process import identify, state_of
 from kernel.errors import (
     DaemonDiedError,
     DaemonForeignError,
@@ -281,22 +281,6 @@ def test_an_old_hang_is_told_without_waiting_the_whole_timeout_again(home: Home,
     assert caught.value.data["seconds"] >= 3.0
 
 
-def test_a_caller_that_lives_long_keeps_no_zombies(home: Home) -> None:
-    first = _killed(home)
-    second = _killed(home)
-    assert state_of(first) is None
-    stop_daemon(home)
-    assert state_of(second) is None
-
-
-def _killed(home: Home) -> int:
-    """Start a daemon and kill it; give its pid."""
-    pid = ensure_daemon(home).pid
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: state_of(pid) in ("Z", None))
-    return pid
-
-
 def test_a_home_that_cannot_be_is_told_without_starting_anything(short_tmp: Path) -> None:
     (short_tmp / "file").write_text("")
     with pytest.raises(HomeError):
@@ -377,33 +361,6 @@ def test_progress_of_the_restore_is_shown_to_whoever_waits(home: Home, tmp_path:
     seen: list[tuple[str, int | None, int | None]] = []
     ensure_daemon(home, on_phase=lambda *step: seen.append(step))
     assert ("restore", 1, 1) in seen
-
-
-def test_nothing_of_a_daemon_lives_on_after_it_was_killed(home: Home, tmp_path: Path) -> None:
-    """Workers, and the process that starts them, go with the daemon."""
-    pid = ensure_daemon(home).pid
-    bundle = tmp_path / "one.bundle"
-    bundle.write_bytes(build_bundle(str(COUNTER)))
-    with Client(home.socket) as client:
-        config = {"bootstrap": "main", "vats": {"main": {"bundleSpec": bundle.as_uri()}}}
-        client.call("launchSubcluster", {"config": config})
-    family = [process for process in map(identify, _descendants(pid)) if process is not None]
-    assert len(family) >= 2
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not any(is_alive(process) for process in family))
-
-
-def _descendants(pid: int) -> list[int]:
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                parent = int(Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            if parent == pid:
-                found += [int(name), *_descendants(int(name))]
-    return found
 
 
 def test_a_daemon_that_stands_still_before_its_lock_names_it_is_found_and_can_be_stopped(
