@@ -123,7 +123,24 @@ def parse_cluster_config(value: object, *, base: str | None = None) -> ClusterCo
     Raises:
         ConfigError: Naming the key by its path, in ``data["key"]`` too.
     """
-    return _cluster(value, base)
+    record = _record(value, "", _CLUSTER_KEYS, required=("bootstrap", "vats"))
+    vats_value = _mapping(record["vats"], "vats")
+    if not vats_value:
+        raise _bad("vats", "holds no vat", "Name at least one vat with its bundleSpec.")
+    vats = {_name(name, "vats"): _vat(vat, f"vats.{name}", base) for name, vat in vats_value.items()}
+    bootstrap = _text(record["bootstrap"], "bootstrap")
+    if bootstrap not in vats:
+        raise _bad(
+            "bootstrap",
+            f"names {_shown(bootstrap)}, which is not one of the vats",
+            _suggest(bootstrap, vats) or f"Name one of: {', '.join(vats)}.",
+        )
+    io = {
+        _name(name, "io"): _channel(channel, f"io.{name}")
+        for name, channel in _mapping(record.get("io", {}), "io").items()
+    }
+    _refuse_shared_path(io)
+    return ClusterConfig(bootstrap, vats, _names(record.get("services", []), "services"), io)
 
 
 def absolute_bundle_spec(spec: str, base: str) -> str:
@@ -150,27 +167,6 @@ def absolute_bundle_spec(spec: str, base: str) -> str:
 
         path = quote(os.fsencode(path), safe="/~")
     return f"file://{path}"
-
-
-def _cluster(value: object, base: str | None) -> ClusterConfig:
-    record = _record(value, "", _CLUSTER_KEYS, required=("bootstrap", "vats"))
-    vats_value = _mapping(record["vats"], "vats")
-    if not vats_value:
-        raise _bad("vats", "holds no vat", "Name at least one vat with its bundleSpec.")
-    vats = {_name(name, "vats"): _vat(vat, f"vats.{name}", base) for name, vat in vats_value.items()}
-    bootstrap = _text(record["bootstrap"], "bootstrap")
-    if bootstrap not in vats:
-        raise _bad(
-            "bootstrap",
-            f"names {_shown(bootstrap)}, which is not one of the vats",
-            _suggest(bootstrap, vats) or f"Name one of: {', '.join(vats)}.",
-        )
-    io = {
-        _name(name, "io"): _channel(channel, f"io.{name}")
-        for name, channel in _mapping(record.get("io", {}), "io").items()
-    }
-    _refuse_shared_path(io)
-    return ClusterConfig(bootstrap, vats, _names(record.get("services", []), "services"), io)
 
 
 def _vat(value: object, where: str, base: str | None) -> VatConfig:
