@@ -33,13 +33,6 @@ class Objects:
             self._store.outside.unpin(number, "url")
         self._batch.commit()
 
-    def _own_object(self, kref: str, by_host: bool) -> int:
-        """Give the number of an object that the caller may do away with (raises as :meth:`revoke`)."""
-        number = self._lookup.object(kref)
-        if not by_host and (system := self._store.subclusters.system_of_object(number)) is not None:
-            self._lookup.check_owner(system, by_host, f"the object {kref} of ")
-        return number
-
     def is_revoked(self, kref: str) -> bool:
         """Say whether an object has been revoked.
 
@@ -99,3 +92,10 @@ class Objects:
 
         with self._store.reading():
             return object_kref(redeem(self._store, url))
+
+    def _own_object(self, kref: str, by_host: bool) -> int:
+        """Give the number of an object that the caller may do away with (raises as :meth:`revoke`)."""
+        number = self._lookup.object(kref)
+        if not by_host and (system := self._store.subclusters.system_of_object(number)) is not None:
+            self._lookup.check_owner(system, by_host, f"the object {kref} of ")
+        return number
