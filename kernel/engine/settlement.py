@@ -37,8 +37,8 @@ class Settlement(Record):
 
 
 def rejection(error: OcapError) -> Settlement:
-    """Make a rejection of an error of the kernel's; vats see its type and message."""
-    data = error_capdata(type(error).__name__, error.message)
+    """Make a rejection of an error of the kernel's; vats see its type, its message and its code."""
+    data = error_capdata(type(error).__name__, error.message, code=error.code)
     return Settlement(True, data.body, (), error)
 
 

@@ -56,6 +56,12 @@ ALICE = """
             except RemoteError as error:
                 return [error.name, error.message]
 
+        async def caught_code(self):
+            try:
+                return await self.bob.echo("here")
+            except RemoteError as error:
+                return [error.name, error.code]
+
         def failing(self):
             return self.bob.fail("no, #word for 'word'")
 
@@ -220,6 +226,12 @@ def test_a_failure_reaches_the_caller_word_for_word(bench: Bench, alice: str, me
     with pytest.raises(RejectedError) as caught:
         bench.send(alice, method)
     assert message in caught.value.message
+
+
+def test_a_vat_can_tell_by_its_code_why_the_kernel_rejected_a_message(bench: Bench, alice: str) -> None:
+    assert bench.send(alice, "caught_code") == "here"
+    bench.run(bench.kernel.terminate_vat(bench.subcluster("s1")["vats"]["bob"]))
+    assert bench.send(alice, "caught_code") == ["VatTerminatedError", "vat-terminated"]
 
 
 def test_arguments_are_checked_before_the_method_runs(bench: Bench, alice: str) -> None:
