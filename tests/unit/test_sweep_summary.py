@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from pytest_ocap.report import sweeps
 from pytest_ocap.sweeps.cases import Case
 from pytest_ocap.sweeps.course import Place, Step, places_of
 from pytest_ocap.sweeps.options import Wishes
@@ -83,3 +84,16 @@ def test_a_junit_file_says_of_a_shard_what_was_tried_and_found() -> None:
         ("ocap_sweep_left", "1"),
     ]
     assert properties(shard(0), 1)[2] == ("ocap_sweep_found", "nothing was tried")
+    some = replace(found, alike=7)
+    assert properties(some, 16)[1] == ("ocap_sweep_cases", "3 at 2 points, for 7 more like them")
+
+
+def test_how_many_cases_are_like_those_that_were_tried_is_counted_and_said_also_of_reports_made_one() -> None:
+    both = [replace(shard(number, trial(case(number + 1, 0.1))), alike=number + 3) for number in range(2)]
+    (whole,) = as_data(both, WISHES)
+    assert whole["alike"] == 7
+    assert "2 stand for 7 more, which --ocap-sweep-every tries too" in whole["bound"]
+    parts = [as_data([each], WISHES)[0] for each in both]
+    (joined,) = sweeps.joined(parts)
+    assert (joined["alike"], joined["bound"]) == (7, whole["bound"])
+    assert "stand for" not in as_data([shard(0, trial(case(1, 0.1)))], WISHES)[0]["bound"]
