@@ -1,25 +1,17 @@
-"""Trials of single cases: what each kind of fault does to a careful daemon, to a careless one, and to the kernel."""
+"""Trials of single cases: what each kind of fault does to a careful daemon, and to a careless one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from little_driver import LittleDriver
+from sweep_bench import Bench, bench
 
-from pytest_ocap.driver import KernelDriver
-from pytest_ocap.drivers.kernel import driver as kernel
-from pytest_ocap.homes import Homes
-from pytest_ocap.persisted import Templates
-from pytest_ocap.sweeps.cases import Case
-from pytest_ocap.sweeps.choosing import cuts_for, injector_for
-from pytest_ocap.sweeps.kinds import KINDS
 from pytest_ocap.sweeps.moments import Moments
-from pytest_ocap.sweeps.representatives import most_telling_first
-from pytest_ocap.sweeps.running import named
 from pytest_ocap.sweeps.supervisor import Supervisor
-from pytest_ocap.sweeps.trial import Result, Trial, Trials
+from pytest_ocap.sweeps.trial import Result, Trial
 from pytest_ocap.sweeps.witness import Witness
 from pytest_ocap.sweeps.workloads import WORKLOADS
 from pytest_ocap.verdict import HarnessBrokenError
@@ -29,43 +21,15 @@ traces = pytest.mark.skipif(Witness().missing() is not None, reason=str(Witness(
 intercepts = pytest.mark.skipif(LACKING is not None, reason=str(LACKING))
 
 
-@dataclass
-class Bench:
-    """Trials on one driver, with what each workload's cases are."""
-
-    trials: Trials
-    known: dict[tuple[str, str], list[Case]]
-
-    def cases(self, workload: str, kind: str) -> list[Case]:
-        if (workload, kind) not in self.known:
-            self.trials.unharmed(WORKLOADS[workload])
-            self.known[workload, kind] = self.trials.cases(WORKLOADS[workload], [kind], asked=True)
-        return self.known[workload, kind]
-
-    def attempt(self, case: Case) -> Trial:
-        return self.trials.attempt(WORKLOADS[case.workload], case)
-
-    def one(self, text: str, kind: str) -> Trial:
-        (case,) = named(text, self.cases(text.partition(":")[0], kind))
-        return self.attempt(case)
-
-
-def bench(driver: KernelDriver, means: str | None = None) -> Iterator[Bench]:
-    homes = Homes("sweeps")
-    trials = Trials(driver, homes, Templates(homes), injector_for(driver, means), cuts_for(means))
-    yield Bench(trials, {})
-    trials.close()
-    homes.close()
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def little() -> Iterator[Bench]:
     yield from bench(LittleDriver())
 
 
-@pytest.fixture(scope="module")
-def ours() -> Iterator[Bench]:
-    yield from bench(kernel)
+@pytest.fixture
+def anew() -> Iterator[Bench]:
+    """Give trials of a daemon that nothing is known of yet."""
+    yield from bench(LittleDriver())
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +72,10 @@ def test_a_fault_that_the_run_does_not_come_by_is_not_reached(little: Bench) -> 
 
 @intercepts
 def test_a_daemon_that_never_syncs_loses_what_it_acknowledged_when_the_power_is_cut(
-    little: Bench, monkeypatch: pytest.MonkeyPatch
+    anew: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LITTLE_DEFECT", "never-syncs")
-    trial = little.attempt(little.cases("session", "powerloss")[0])
+    trial = anew.attempt(anew.cases("session", "powerloss")[0])
     assert trial.result is Result.FAILED
     assert "kept" in failed(trial)
     assert "lost: " in trial.proof
@@ -127,11 +91,11 @@ def test_a_daemon_that_syncs_keeps_what_it_acknowledged(little: Bench) -> None:
 
 
 def test_a_daemon_that_stops_without_being_gone_is_no_ground_to_stand_on(
-    little: Bench, monkeypatch: pytest.MonkeyPatch
+    anew: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LITTLE_DEFECT", "aborts")
     with pytest.raises(HarnessBrokenError, match="nothing was done to the daemon, and yet restore stopped"):
-        little.trials.unharmed(WORKLOADS["restore"])
+        anew.trials.unharmed(WORKLOADS["restore"])
 
 
 def test_where_no_system_call_can_be_intercepted_there_are_phases() -> None:
@@ -185,42 +149,3 @@ def test_the_two_means_have_the_same_points_and_strace_says_what_it_cannot_make(
 def test_a_fault_of_strace_s_that_struck_another_call_too_is_not_reached(both: tuple[Bench, Bench]) -> None:
     # Every process opens files: a thread's n-th is in each.
     assert both[1].one("start:open:lock#1=EIO", "errno").result is Result.NOT_REACHED
-
-
-SAMPLE = [
-    ("restore:write:kernel.sqlite-wal#20=EIO+", "errno"),
-    ("pin:write:bundles/*.bundle.tmp#1=EIO", "errno"),
-    ("start:write:daemon.pid.tmp#1=short", "errno"),
-    ("start:write:daemon.lock#1=short", "errno"),
-    ("start:bind:daemon.sock#1=kill-after", "kill"),
-    ("start:write:kernel.sqlite-journal#1=ENOSPC+", "errno"),
-    ("start:write:daemon.lock#1=hang", "hang"),
-    ("repair:write:kernel.sqlite-wal#9=kill", "kill"),
-    ("prune:write:kernel.sqlite-wal#9=kill-after", "kill"),
-    ("terminate:sync:kernel.sqlite-wal#3=EIO", "errno"),
-    ("pin:rename:bundles/*.bundle.tmp#1=kill", "kill"),
-    ("restart:unlink:daemon.pid#1=kill", "kill"),
-    ("logs:rename:daemon.log#1=kill-after", "kill"),
-    ("references:sync:kernel.sqlite-wal#9=kill-after", "kill"),
-    ("garbage:sync:kernel.sqlite-wal#9=EIO", "errno"),
-    ("revocation:write:kernel.sqlite-wal#40=kill", "kill"),
-]
-"""A few cases of each kind; the whole is ``pytest --pyargs pytest_ocap.sweeps --ocap-sweep all``."""
-
-
-@intercepts
-@pytest.mark.parametrize(("case", "kind"), SAMPLE)
-def test_the_kernel_survives_a_sample(ours: Bench, case: str, kind: str) -> None:
-    trial = ours.one(case, kind)
-    assert (trial.result, trial.broken) == (Result.PASSED, ()), trial.broken
-
-
-@intercepts
-@pytest.mark.slow
-@pytest.mark.parametrize("workload", WORKLOADS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_kernel_survives_the_most_telling_of_each_kind(ours: Bench, workload: str, kind: str) -> None:
-    telling = most_telling_first(ours.cases(workload, kind))[:12]
-    trials = [ours.attempt(case) for case in telling]
-    assert [trial for trial in trials if trial.result in (Result.FAILED, Result.HARNESS_BROKEN)] == []
-    assert any(trial.result is Result.PASSED for trial in trials)
