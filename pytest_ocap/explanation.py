@@ -1,13 +1,14 @@
 """Says in a terminal what is wrong in a verdict: each broken check by its name, and what was to be seen then.
 
 Invariant: the telling part of the evidence, with what was shown for one check not shown again for the next; the whole
-of it is in the report.  Knows data only.
+of it is in the report; what a daemon says does nothing to the terminal.  Knows data only.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_ocap.report.visible import visible
 from pytest_ocap.verdict import NOT_REACHED, Finding
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def explain(verdict: Verdict) -> str:
     unreached = [check.id for check in broken if check.detail == NOT_REACHED]
     if unreached:
         lines.append(f"  {Finding.NOT_MEASURED.upper()}, because not reached: {', '.join(unreached)}")
-    return "\n".join(lines)
+    return visible("\n".join(lines))
 
 
 def _check(check: Check, reason: str | None, shown: set[str]) -> Iterator[str]:

@@ -47,8 +47,10 @@ def load(item: pytest.Item, report: pytest.TestReport) -> None:
     found = item.stash.get(_found_key, [])
     if not found:
         return
+    from pytest_ocap.report.visible import encodable
+
     del item.stash[_found_key]
-    setattr(report, CARRIED, [verdict.to_json() for verdict in found])
+    setattr(report, CARRIED, encodable([verdict.to_json() for verdict in found]))
     shown = [line for verdict in found for line in properties(verdict)]
     item.user_properties += shown
     report.user_properties += shown

@@ -62,10 +62,11 @@ class Face:
         """Let what a shard found travel with the report of its test."""
         report = yield
         if report.when == "call" and shard_key in item.stash:
+            from pytest_ocap.report.visible import encodable
             from pytest_ocap.sweeps.summary import properties
 
             shard = item.stash[shard_key]
-            setattr(report, CARRIED, shard.to_json())
+            setattr(report, CARRIED, encodable(shard.to_json()))
             shown = properties(shard, self.wishes.shards)
             item.user_properties[:] = [*(pair for pair in item.user_properties if pair[0] not in dict(shown)), *shown]
             del item.stash[shard_key]

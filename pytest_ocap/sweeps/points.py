@@ -77,7 +77,8 @@ class Point:
     after: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return f"{quote(self.workload, safe='')}:{self.kind}:{quote(self.path, safe=_PLAIN)}#{self.ordinal}"
+        path = quote(self.path, safe=_PLAIN, errors="surrogateescape")  # a name may be any bytes
+        return f"{quote(self.workload, safe='')}:{self.kind}:{path}#{self.ordinal}"
 
     @classmethod
     def parse(cls, text: str) -> Point:
@@ -88,7 +89,7 @@ class Point:
         workload, kind, path, ordinal = match.groups()
         if kind not in tuple(Kind):
             raise ValueError(f"{text!r} is not a point: {kind!r} is none of {', '.join(sorted(all_kinds()))}")
-        return cls(unquote(workload), Kind(kind), unquote(path), int(ordinal))
+        return cls(unquote(workload), Kind(kind), unquote(path, errors="surrogateescape"), int(ordinal))
 
 
 _PLAIN = "/*()+,@~"

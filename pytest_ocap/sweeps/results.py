@@ -59,7 +59,7 @@ class Results:
         folder = self._root / trial.case.workload / trial.case.sweep
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"{self._writer}.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(trial.to_json(), ensure_ascii=False) + "\n")
+            file.write(json.dumps(trial.to_json()) + "\n")
 
     def forget(self, workloads: Iterable[str], kinds: Iterable[str]) -> None:
         """Forget what is known of these: their sweep is over, or is to begin anew."""

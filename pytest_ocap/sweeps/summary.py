@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pytest_ocap.report.sweeps import MOST_NAMED, brought_onto, enough, settled
+from pytest_ocap.report.visible import visible
 from pytest_ocap.sweeps.course import as_steps
 from pytest_ocap.sweeps.failures import grouped, requirement
 from pytest_ocap.sweeps.trial import Result
@@ -146,4 +147,4 @@ def explain(shard: Shard) -> str:
         if first.failure:
             part.append(f"replay: sh {first.failure}/replay.sh")
         parts.append("\n".join(part))
-    return "\n\n".join(parts)
+    return visible("\n\n".join(parts))

@@ -113,3 +113,29 @@ def test_a_run_whose_workers_may_not_be_replaced_ends_with_a_report(
     assert result.ret != 0
     assert project.verdicts()["degraded_boot"] == "harness-broken"
     eventually(lambda: not homes_left())
+
+
+def test_what_a_daemon_leaves_or_prints_that_is_no_text_travels_all_the_same(project: Project) -> None:
+    project.environment(LITTLE_DEFECT="unlinks-live")
+    project.pytester.makepyfile(
+        leaving="""
+        import os
+        from little_driver import LittleDriver
+
+        class Leaving(LittleDriver):
+            def start(self, home, **how):
+                started = super().start(home, **how)
+                open(os.fsencode(home) + b"/\\xff\\x1b[2J", "w").close()
+                return started
+
+        driver = Leaving()
+        """
+    )
+    project.pytester.makepyfile("import pytest\n\n@pytest.mark.stale_socket(kind='live')\ndef test_it(): ...")
+    result = project.run("-n", "1", "--ocap-report", "report.json", driver="leaving:driver")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([r"*files (as of *", r"*\udcff\x1b[[]2J: file, 0 bytes*"])
+    (scenario,) = project.written()["scenarios"]
+    assert scenario["verdict"] == "failed"
+    shown = [file["path"] for check in scenario["checks"] for file in (check["evidence"] or {}).get("files", ())]
+    assert "\\udcff\x1b[2J" in shown

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from report_samples import HOSTILE, check, green, mixed, red, report, scenario
 
 from pytest_ocap.report import badge, files, markdown, outputs, summary, transport
-from pytest_ocap.report.visible import visible
+from pytest_ocap.report.visible import encodable, visible
 from pytest_ocap.verdict import Check, Declared, Finding, Verdict
 
 
@@ -66,6 +66,11 @@ def test_the_sentence_counts_every_kind_and_names_the_edition_that_counts() -> N
 def test_what_is_hidden_is_shown() -> None:
     assert visible("a\tb\n\x1b[0m\x00\x7f\u202e\udcff\u2028ü") == "a\tb\n\\x1b[0m\\x00\\x7f\\u202e\\udcff\\u2028ü"
     assert visible("a\tb\n", lines=False) == "a\\x09b\\x0a"
+
+
+def test_data_whose_texts_cannot_be_encoded_can_be_when_they_are_escaped() -> None:
+    data = {"\udcff": ["a\ud800ü\x00", 1, None, {"b": 0.5, "c": ("\udc80",)}]}
+    assert encodable(data) == {"\\udcff": ["a\\ud800ü\x00", 1, None, {"b": 0.5, "c": ["\\udc80"]}]}
 
 
 def test_markdown_is_one_paragraph_and_the_failures() -> None:

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,12 @@ def test_a_point_can_be_written_down_and_read_back(workload: str, kind: Kind, pa
     point = Point(workload, kind, path, ordinal)
     assert Point.parse(str(point)) == point
     assert not any(character.isspace() for character in str(point))
+
+
+def test_a_point_at_a_file_whose_name_is_no_utf_8_has_a_name_that_is() -> None:
+    point = Point("start", Kind.OPEN, os.fsdecode(b"vats/\xff"), 1)
+    assert str(point) == "start:open:vats/%FF#1"
+    assert Point.parse(str(point)) == point
 
 
 def test_a_point_looks_as_it_is_documented() -> None:
