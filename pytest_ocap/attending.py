@@ -52,9 +52,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let verdicts travel with the report of their test."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let verdicts travel with the report of their test, also those of a test that did not get so far."""
     report = yield
+    if report.when == "setup" and report.failed and call.excinfo is not None and transport.missing(item):
+        from pytest_ocap import contracts
+
+        contracts.leave(item, f"the test's setup failed: {call.excinfo.exconly().splitlines()[0]}")
     transport.load(item, report)
     return report
 
@@ -64,6 +70,6 @@ def _look_beside(item: pytest.Item) -> None:
     from pytest_ocap import contracts
 
     if item.config.getoption("usepdb", False):
-        contracts.leave(item)
+        contracts.leave(item, "the body failed, and --pdb keeps what it was about")
     else:
         contracts.check_beside(item)

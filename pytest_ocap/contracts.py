@@ -100,14 +100,11 @@ def check_beside(item: pytest.Item) -> None:
             item.add_report_section("call", f"ocap contract of {verdict.id}", verdict.explain())
 
 
-def leave(item: pytest.Item) -> None:
-    """Leave a test whose body failed as it stands, for a debugger: its contracts are not checked, and that is told."""
-    for name, wish in item.stash[session.wishes_key].items():
-        if name in SCENARIOS:
-            why = "the body failed, and --pdb keeps what it was about; the contract was not checked"
-            scenario = scenario_id(SCENARIOS[name], wish.values)
-            found = lone_finding(scenario, Finding.NOT_MEASURED, "contract", why)
-            transport.record(item, stood(found, item.config, item.nodeid))
+def leave(item: pytest.Item, why: str) -> None:
+    """Leave a test as it stands: its contracts are not checked, and why is told."""
+    for scenario in transport.missing(item):
+        found = lone_finding(scenario, Finding.NOT_MEASURED, "contract", f"{why}; the contract was not checked")
+        transport.record(item, stood(found, item.config, item.nodeid))
 
 
 def _judge(item: pytest.Item) -> list[Verdict]:
@@ -115,7 +112,7 @@ def _judge(item: pytest.Item) -> list[Verdict]:
     try:
         refuse_fakes()
     except RuntimeError as error:
-        pytest.fail(f"{item.name}: {error}", pytrace=False)
+        raise pytest.fail.Exception(f"{item.name}: {error}", pytrace=False) from None
     verdicts = []
     for name, wish in item.stash[session.wishes_key].items():
         if name in SCENARIOS:

@@ -11,12 +11,13 @@ import tempfile
 
 
 def replace(path: str, text: str) -> None:
-    """Write a file, and the directories that it lies in when they are not there.
+    """Write a file, and the directories that it lies in when they are not there; a link stays, and leads to it.
 
     Raises:
         OSError: That is not possible; what was there before is as it was.
     """
-    directory = os.path.dirname(os.path.abspath(path))
+    path = os.path.realpath(path)
+    directory = os.path.dirname(path)
     os.makedirs(directory, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=".ocap-report-", dir=directory)
     try:
@@ -33,6 +34,8 @@ def obstacle(path: str) -> str | None:
     """Say what stands in the way of writing a file, as far as that shows before it is tried."""
     if os.path.isdir(path):
         return f"{path} is a directory"
+    if os.path.exists(path) and not os.path.isfile(path):
+        return f"{path} is not a regular file"
     directory = os.path.dirname(os.path.abspath(path))
     while not os.path.lexists(directory):
         directory = os.path.dirname(directory)

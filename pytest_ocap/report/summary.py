@@ -37,7 +37,7 @@ def standing(scenario: Mapping[str, Any]) -> str:
         return NEW
     declared = scenario.get("declared")
     if declared:
-        if declared["mended"]:
+        if declared["mended"] and scenario["red"]:
             return MENDED
         if verdict in (FAILED, NOT_MEASURED) and not scenario["red"]:
             return DECLARED

@@ -29,6 +29,12 @@ def announce(item: pytest.Item, scenario: str) -> None:
     item.stash.setdefault(_announced_key, []).append(scenario)
 
 
+def missing(item: pytest.Item) -> list[str]:
+    """Give the scenarios that a test is about to judge, and has no verdict of yet."""
+    found = {verdict.id for verdict in item.stash.get(_found_key, [])}
+    return [scenario for scenario in item.stash.get(_announced_key, []) if scenario not in found]
+
+
 def record(item: pytest.Item, verdict: Verdict) -> None:
     """Let a verdict travel with the test's next report."""
     item.stash.setdefault(_found_key, []).append(verdict)

@@ -46,7 +46,7 @@ def test_sweep(workload: str, shard: int, request: pytest.FixtureRequest) -> Non
     except UnsupportedError as error:
         pytest.skip(str(error))
     except (HarnessBrokenError, PointError) as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     request.node.stash[shard_key] = found
     if found.red:
         pytest.fail(explain(found), pytrace=False)

@@ -87,6 +87,36 @@ def test_a_crashed_worker_is_in_the_report(project: Project, homes_left: Callabl
     eventually(lambda: not homes_left())
 
 
+@pytest.mark.parametrize("spread", [(), ("-n", "1")], ids=["alone", "spread"])
+def test_a_scenario_whose_test_did_not_get_so_far_is_not_measured(project: Project, spread: tuple[str, ...]) -> None:
+    project.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def broken():
+            raise OSError("no room")
+
+        @pytest.mark.degraded_boot
+        @pytest.mark.stale_socket(kind="live")
+        def test_bad(broken): ...
+
+        @pytest.mark.stale_socket
+        def test_good(): ...
+        """
+    )
+    result, report = project.report("--ocap-markdown", "report.md", *spread)
+    result.assert_outcomes(passed=1, errors=1)
+    assert project.verdicts() == {
+        "degraded_boot": "not-measured",
+        "stale_socket[live]": "not-measured",
+        "stale_socket[dead]": "passed",
+    }
+    (check,) = {str(entry["checks"][0]["detail"]) for entry in report["scenarios"] if entry["red"]}
+    assert check == "the test's setup failed: OSError: no room; the contract was not checked"
+    assert "ocap: failed" in (project.pytester.path / "report.md").read_text()
+
+
 def test_junit_shows_properties_that_a_person_can_use_and_not_the_whole_verdict(project: Project) -> None:
     project.pytester.makepyfile(
         """

@@ -308,4 +308,5 @@ def test_a_daemon_that_does_not_work_unharmed_is_the_harness_trouble_and_no_verd
     )  # fmt: skip
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*nothing was done to the daemon, and yet restore stopped*"])
+    result.stdout.no_fnmatch_line("*During handling of*")
     assert found == []

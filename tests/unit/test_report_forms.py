@@ -37,6 +37,12 @@ def test_a_failure_beside_a_declared_one_is_a_failure() -> None:
     assert summary.standing(broken) == "failed"
 
 
+def test_what_is_mended_in_a_scenario_that_does_not_count_yet_fails_no_report() -> None:
+    declared = {"checks": {"ping": "known"}, "mended": ["ping"]}
+    ahead = report(scenario("x", check("ping"), declared=declared, new=True, red=False, edition="2026.2"))
+    assert (summary.standing(ahead["scenarios"][0]), summary.outcome(ahead)) == ("passed", "passed")
+
+
 @pytest.mark.parametrize(
     ("data", "outcome", "sentence"),
     [
@@ -165,10 +171,22 @@ def test_a_file_is_replaced_whole_or_not_at_all(short_tmp: Path) -> None:
     assert sorted(entry.name for entry in short_tmp.rglob("*")) == ["deep", "down", "r.txt", "taken"]
 
 
+def test_a_link_stays_one_and_what_it_leads_to_is_replaced(short_tmp: Path) -> None:
+    (short_tmp / "kept").mkdir()
+    (short_tmp / "r.json").symlink_to("kept/r.json")
+    files.replace(str(short_tmp / "r.json"), "{}")
+    assert (short_tmp / "r.json").is_symlink()
+    assert (short_tmp / "kept" / "r.json").read_text() == "{}"
+    assert list((short_tmp / "kept").iterdir()) == [short_tmp / "kept" / "r.json"]
+
+
 def test_what_stands_in_the_way_is_told_before_it_is_tried(short_tmp: Path) -> None:
     (short_tmp / "file").write_text("")
     assert files.obstacle(str(short_tmp / "a" / "b" / "r.json")) is None
     assert files.obstacle(str(short_tmp)) == f"{short_tmp} is a directory"
+    os.mkfifo(short_tmp / "fifo")
+    for special in (short_tmp / "fifo", "/dev/null"):
+        assert files.obstacle(str(special)) == f"{special} is not a regular file"
     assert files.obstacle(str(short_tmp / "file" / "r.json")) == f"{short_tmp / 'file'} is not a directory"
     assert files.obstacle(str(short_tmp / "file" / "a" / "r.json")) == f"{short_tmp / 'file'} is not a directory"
 
