@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ocap import session
+from pytest_ocap.driver import lacks
 from pytest_ocap.options import driver_of
 from pytest_ocap.sweeps import options
 
@@ -28,6 +29,9 @@ ITEMS = Path(__file__).with_name("items.py")
 
 CARRIED = "ocap_sweep"
 """The report of a shard's test has here what it found, as data."""
+
+NOT_DONE = "ocap_sweep_not_done"
+"""The report of a shard's test that was skipped has here the name of the workload."""
 
 shard_key = pytest.StashKey["Shard"]()
 sweeper_key = pytest.StashKey["Sweeper"]()
@@ -70,6 +74,8 @@ class Face:
             shown = properties(shard, self.wishes.shards)
             item.user_properties[:] = [*(pair for pair in item.user_properties if pair[0] not in dict(shown)), *shown]
             del item.stash[shard_key]
+        if report.skipped and item.path == ITEMS and isinstance(item, pytest.Function):
+            setattr(report, NOT_DONE, item.callspec.params["workload"])
         return report
 
     def share(self, processes: int) -> float | None:
@@ -137,6 +143,7 @@ class Reporter:
         from pytest_ocap.sweeps.progress import Progress
 
         self.shards: dict[str, Shard] = {}
+        self._not_done: set[str] = set()
         self._config = config
         self._face = face
         self._progress = Progress(config, face.wishes)
@@ -155,6 +162,8 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in what a shard found."""
+        if (workload := getattr(report, NOT_DONE, None)) is not None:
+            self._not_done.add(workload)
         data = getattr(report, CARRIED, None)
         if data is not None:
             from pytest_ocap.sweeps.running import Shard
@@ -184,12 +193,18 @@ class Reporter:
         found = self.data()
         if any(data["red"] for data in found) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        wishes = self._face.wishes
-        whole = len(found) == len(wishes.workloads) and all(
+        if found and self._whole(found):
+            self._forget(everything=True)
+
+    def _whole(self, found: Sequence[dict[str, Any]]) -> bool:
+        """Say whether nothing is left of what was wished for and can be done."""
+        from pytest_ocap.sweeps.workloads import WORKLOADS
+
+        driver = driver_of(self._config)
+        possible = {name for name in self._face.wishes.workloads if lacks(driver, WORKLOADS[name].needs) is None}
+        return possible - self._not_done == {data["workload"] for data in found} and all(
             not data["left"] and data["shards"]["run"] == data["shards"]["of"] for data in found
         )
-        if whole:
-            self._forget(everything=True)
 
     def _forget(self, *, everything: bool) -> None:
         wishes = self._face.wishes

@@ -76,6 +76,18 @@ class Results:
         return iter(()) if self._root is None else (self._root / workload / kind).glob("*.jsonl")
 
 
+def unsure(driver: KernelDriver, taken_over: int) -> tuple[str, ...]:
+    """Say that results may have been taken over from another state of the daemon; nothing where that cannot be."""
+    build = getattr(driver, "build", "")
+    if build or not taken_over:
+        return ()
+    note = (
+        f"driver {driver.name!r} does not say which build of the daemon it runs: what is known from before was found "
+        "out about this one only if nobody has changed it since; --ocap-sweep-fresh begins anew"
+    )
+    return (note,)
+
+
 def _read(path: Path) -> Iterator[Trial]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:

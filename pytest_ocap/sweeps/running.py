@@ -17,6 +17,7 @@ from pytest_ocap.sweeps.cases import TOGETHER, shard_of, together
 from pytest_ocap.sweeps.course import Place, Step, as_steps, places_of
 from pytest_ocap.sweeps.reducing import least_of
 from pytest_ocap.sweeps.representatives import most_telling_first, representatives
+from pytest_ocap.sweeps.results import unsure
 from pytest_ocap.sweeps.trial import Result, Trial, Trials
 from pytest_ocap.sweeps.workloads import WORKLOADS
 
@@ -230,7 +231,7 @@ class Sweeper:
             self._trials.injector.name,
             self._trials.injector.points_are,
             tuple(dict.fromkeys(case.sweep for case in plan.cases)),
-            self._trials.notes(workload),
+            (*self._trials.notes(workload), *unsure(self.driver, len(over))),
             len({case.point for case in cases}),
             len(cases),
             tuple(over + tried),

@@ -251,8 +251,31 @@ def test_a_sweep_of_which_a_part_was_run_goes_on_there_and_one_that_was_finished
     assert "1 of 2 shards were run" in part["bound"]
     _, (whole,) = sweep(*words)
     assert (whole["tried"], whole["taken_over"]) == (4, part["tried"])
+    assert [note for note in whole["notes"] if "driver 'little' does not say which build" in note]
     _, (again,) = sweep(*words)
     assert (again["tried"], again["taken_over"]) == (4, 0)
+
+
+def test_a_finished_sweep_begins_anew_although_some_workloads_could_not_be_done(
+    sweep: Callable[..., Any], project: Project
+) -> None:
+    project.pytester.makeconftest(
+        "from pytest_ocap.sweeps import trial\n"
+        "from pytest_ocap.verdict import UnsupportedError\n"
+        "unharmed = trial.Trials.unharmed\n"
+        "def refuse(trials, workload):\n"
+        "    if workload.name == 'session':\n"
+        "        raise UnsupportedError('not on this machine')\n"
+        "    return unharmed(trials, workload)\n"
+        "trial.Trials.unharmed = refuse\n"
+    )
+    words = (*PHASES[:4], "--ocap-workload", "start,session,pin", "--ocap-sweep", "kill", "--ocap-sweep-shards", "1")
+    for _ in range(2):
+        result, (found,) = sweep(*words, "-rs")
+        result.assert_outcomes(passed=1, skipped=2)
+        result.stdout.fnmatch_lines(["*not on this machine*"])
+        result.stdout.fnmatch_lines(["*workload 'pin': driver 'little' lacks 'pin'*"])
+        assert (found["tried"], found["taken_over"], found["notes"]) == (4, 0, [])
 
 
 def test_who_wants_to_begins_a_stopped_sweep_anew(sweep: Callable[..., Any]) -> None:
