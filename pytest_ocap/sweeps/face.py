@@ -19,7 +19,7 @@ from pytest_ocap.options import driver_of
 from pytest_ocap.sweeps import options
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Collection, Generator, Sequence
 
     from pytest_ocap.sweeps.cases import Case
     from pytest_ocap.sweeps.running import Shard, Sweeper
@@ -101,7 +101,7 @@ class Face:
             config.stash[sweeper_key] = Sweeper(
                 trials,
                 self.wishes,
-                Results(self.wishes.results, driver, str(worker.get("workerid", "main"))),
+                Results(self.wishes.results, driver, injector.name, str(worker.get("workerid", "main"))),
                 Allowance(share),
                 self._replay,
                 {name: os.environ[name] for name in ("PYTHONPATH",) if os.environ.get(name)},
@@ -147,7 +147,8 @@ class Reporter:
         self._config = config
         self._face = face
         self._progress = Progress(config, face.wishes)
-        self._forget(everything=face.wishes.fresh)
+        if face.wishes.fresh:
+            self._forget(None if face.wishes.means is None else {face.wishes.means})
 
     def data(self) -> list[dict[str, Any]]:
         """Give what came of the sweep of each workload, as JSON data."""
@@ -194,7 +195,7 @@ class Reporter:
         if any(data["red"] for data in found) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if found and self._whole(found):
-            self._forget(everything=True)
+            self._forget({shard.means for shard in self.shards.values()})
 
     def _whole(self, found: Sequence[dict[str, Any]]) -> bool:
         """Say whether nothing is left of what was wished for and can be done."""
@@ -206,12 +207,12 @@ class Reporter:
             not data["left"] and data["shards"]["run"] == data["shards"]["of"] for data in found
         )
 
-    def _forget(self, *, everything: bool) -> None:
-        wishes = self._face.wishes
-        if everything and wishes.results is not None:
-            from pytest_ocap.sweeps.results import Results
+    def _forget(self, means: Collection[str] | None) -> None:
+        from pytest_ocap.sweeps.results import forget
 
-            Results(wishes.results, driver_of(self._config), "main").forget(wishes.workloads, wishes.kinds)
+        wishes = self._face.wishes
+        if wishes.results is not None:
+            forget(wishes.results, driver_of(self._config), wishes.workloads, wishes.kinds, means)
 
 
 def register(config: pytest.Config) -> None:

@@ -1,7 +1,8 @@
-"""What is known of a sweep that was stopped: results on disk, by driver, version, build, workload and kind of fault.
+"""What is known of a sweep that was stopped: results, by driver, version, build, means, workload, kind of fault.
 
 The build is what the driver says of the daemon's code (``build``), where it does: what was found out about other code
-is not taken over, and is forgotten with the next sweep that is finished or begun anew.
+is not taken over, and is forgotten with the next sweep that is finished or begun anew.  Nor is what was found out by
+other means: each is a witness of its own.
 
 Invariant: a line is written whole when its case has been tried, so that whatever ends a sweep costs one case for each
 process at most; many processes write, each to a file of its own.  What failed is tried again, never taken over.
@@ -9,6 +10,7 @@ process at most; many processes write, each to a file of its own.  What failed i
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -28,19 +30,17 @@ TAKEN_OVER = frozenset({Result.PASSED, Result.NOT_REACHED})
 
 
 class Results:
-    """The results of one driver's daemon.
+    """The results of one driver's daemon by one means.
 
     Args:
         directory: Where results are kept; None: nothing is kept, and nothing is known.
         driver: The daemon.
+        means: The name of the means by which faults are injected.
         writer: What tells this process from others that write at the same time.
     """
 
-    def __init__(self, directory: str | None, driver: KernelDriver, writer: str) -> None:
-        self._daemon = (
-            None if directory is None else Path(directory, "results", _slug(f"{driver.name}-{driver.version}"))
-        )
-        self._root = None if self._daemon is None else self._daemon / _slug(str(getattr(driver, "build", "")))
+    def __init__(self, directory: str | None, driver: KernelDriver, means: str, writer: str) -> None:
+        self._root = None if directory is None else _of_build(directory, driver) / _slug(means)
         self._writer = _slug(f"{writer}-{os.getpid()}")
 
     def known(self, workload: str, kinds: Iterable[str]) -> dict[str, Trial]:
@@ -61,19 +61,33 @@ class Results:
         with (folder / f"{self._writer}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(trial.to_json()) + "\n")
 
-    def forget(self, workloads: Iterable[str], kinds: Iterable[str]) -> None:
-        """Forget what is known of these: their sweep is over, or is to begin anew."""
-        if self._root is None or self._daemon is None:
-            return
-        for workload in workloads:
-            for kind in kinds:
-                shutil.rmtree(self._root / workload / kind, ignore_errors=True)
-        for other in self._daemon.glob("*"):
-            if other != self._root:
-                shutil.rmtree(other, ignore_errors=True)
-
     def _files(self, workload: str, kind: str) -> Iterator[Path]:
         return iter(()) if self._root is None else (self._root / workload / kind).glob("*.jsonl")
+
+
+def forget(
+    directory: str,
+    driver: KernelDriver,
+    workloads: Iterable[str],
+    kinds: Iterable[str],
+    means: Iterable[str] | None,
+) -> None:
+    """Forget what is known of these: their sweep is over, or is to begin anew.  Of other builds all is forgotten.
+
+    Args:
+        directory: Where results are kept.
+        driver: The daemon.
+        workloads: The names of the workloads.
+        kinds: The kinds of faults.
+        means: The names of the means by which it was found out; None: whatever means it was.
+    """
+    root = _of_build(directory, driver)
+    roots = root.glob("*") if means is None else [root / _slug(name) for name in means]
+    for place, workload, kind in itertools.product(roots, workloads, kinds):
+        shutil.rmtree(place / workload / kind, ignore_errors=True)
+    for other in root.parent.glob("*"):
+        if other != root:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def unsure(driver: KernelDriver, taken_over: int) -> tuple[str, ...]:
@@ -94,6 +108,11 @@ def _read(path: Path) -> Iterator[Trial]:
             yield Trial.from_json(json.loads(line))
         except (ValueError, KeyError, TypeError):
             continue  # the process was killed in the middle of the line, or another version of this plugin wrote it
+
+
+def _of_build(directory: str, driver: KernelDriver) -> Path:
+    daemon = _slug(f"{driver.name}-{driver.version}")
+    return Path(directory, "results", daemon, _slug(str(getattr(driver, "build", ""))))
 
 
 def _slug(text: str) -> str:

@@ -242,13 +242,14 @@ def test_a_point_that_there_is_not_is_told_with_those_that_are_close(sweep: Call
 
 
 def test_a_sweep_of_which_a_part_was_run_goes_on_there_and_one_that_was_finished_begins_anew(
-    sweep: Callable[..., Any],
+    sweep: Callable[..., Any], project: Project
 ) -> None:
     words = (*PHASES, "--ocap-sweep", "kill", "--ocap-sweep-shards", "2")
     _, (part,) = sweep(*words, "-k", "1of2")
     assert part["shards"] == {"run": 1, "of": 2, "numbers": [0]}
     assert 0 < part["tried"] == part["cases"] < 4
     assert "1 of 2 shards were run" in part["bound"]
+    assert list(project.pytester.path.glob(".pytest_cache/d/ocap-sweeps/results/**/phases/start/kill/*.jsonl"))
     _, (whole,) = sweep(*words)
     assert (whole["tried"], whole["taken_over"]) == (4, part["tried"])
     assert [note for note in whole["notes"] if "driver 'little' does not say which build" in note]

@@ -18,9 +18,9 @@ from pytest_ocap.sweeps.cases import Case, shard_of
 from pytest_ocap.sweeps.failures import grouped, skeleton
 from pytest_ocap.sweeps.kinds import KINDS
 from pytest_ocap.sweeps.ledger import Fate, Ledger, Operation, fate_of
-from pytest_ocap.sweeps.options import Wishes
+from pytest_ocap.sweeps.options import MEANS, Wishes
 from pytest_ocap.sweeps.promises import ORACLES, Normal, Strike, promised
-from pytest_ocap.sweeps.results import Results
+from pytest_ocap.sweeps.results import Results, forget
 from pytest_ocap.sweeps.running import Allowance, Shard, named
 from pytest_ocap.sweeps.summary import as_data
 from pytest_ocap.sweeps.trial import Result, Trial
@@ -207,32 +207,32 @@ def test_a_name_means_a_point_or_a_case_and_a_delay_of_any_length() -> None:
 
 def test_results_are_known_to_the_next_process_but_for_what_failed(tmp_path: Path) -> None:
     driver = LittleDriver()
-    results = Results(str(tmp_path), driver, "gw0")
+    results = Results(str(tmp_path), driver, "seccomp", "gw0")
     passed, failed = trial(), trial(Result.FAILED, "no", case=case(2))
     unreached = trial(Result.NOT_REACHED, case=case(3))
     for found in (passed, failed, unreached):
         results.add(found)
-    known = Results(str(tmp_path), driver, "gw1").known("start", KINDS)
+    known = Results(str(tmp_path), driver, "seccomp", "gw1").known("start", KINDS)
     assert known == {found.case.id: found for found in (passed, unreached)}
 
 
 def test_a_line_that_was_cut_by_a_kill_is_tried_again_and_hurts_nothing(tmp_path: Path) -> None:
     driver = LittleDriver()
-    results = Results(str(tmp_path), driver, "main")
+    results = Results(str(tmp_path), driver, "seccomp", "main")
     results.add(trial())
     (file,) = tmp_path.rglob("*.jsonl")
     with file.open("a") as cut:
         cut.write('{"case": {"workload"')
-    assert list(Results(str(tmp_path), driver, "main").known("start", KINDS)) == ["start:write:store#1=kill"]
+    assert list(Results(str(tmp_path), driver, "seccomp", "main").known("start", KINDS)) == ["start:write:store#1=kill"]
 
 
 def test_what_a_finished_sweep_knew_is_forgotten_and_another_workloads_is_not(tmp_path: Path) -> None:
     driver = LittleDriver()
-    results = Results(str(tmp_path), driver, "main")
+    results = Results(str(tmp_path), driver, "seccomp", "main")
     other = trial(case=replace(case(), workload="session"))
     results.add(trial())
     results.add(other)
-    results.forget(["start"], KINDS)
+    forget(str(tmp_path), driver, ["start"], KINDS, ["seccomp"])
     assert (results.known("start", KINDS), list(results.known("session", KINDS))) == ({}, [other.case.id])
 
 
@@ -242,11 +242,26 @@ def test_what_is_known_of_one_build_is_not_known_of_another_and_is_forgotten_wit
 
     one, two = Built(), Built()
     two.build = "two"
-    Results(str(tmp_path), one, "main").add(trial())
-    assert list(Results(str(tmp_path), one, "main").known("start", KINDS)) == [trial().case.id]
-    assert Results(str(tmp_path), two, "main").known("start", KINDS) == {}
-    Results(str(tmp_path), two, "main").forget(["start"], KINDS)
-    assert Results(str(tmp_path), one, "main").known("start", KINDS) == {}
+    Results(str(tmp_path), one, "seccomp", "main").add(trial())
+    assert list(Results(str(tmp_path), one, "seccomp", "main").known("start", KINDS)) == [trial().case.id]
+    assert Results(str(tmp_path), two, "seccomp", "main").known("start", KINDS) == {}
+    forget(str(tmp_path), two, ["start"], KINDS, None)
+    assert Results(str(tmp_path), one, "seccomp", "main").known("start", KINDS) == {}
+
+
+def test_what_was_found_out_by_one_means_is_not_known_to_another_and_not_forgotten_with_it(tmp_path: Path) -> None:
+    driver = LittleDriver()
+    means = {name: Results(str(tmp_path), driver, name, "main") for name in MEANS}
+    means["seccomp"].add(trial())
+    means["phases"].add(trial())
+    forget(str(tmp_path), driver, ["start"], KINDS, ["phases"])
+    assert {name: len(results.known("start", KINDS)) for name, results in means.items()} == {
+        "seccomp": 1,
+        "phases": 0,
+        "strace": 0,
+    }
+    forget(str(tmp_path), driver, ["start"], KINDS, None)
+    assert means["seccomp"].known("start", KINDS) == {}
 
 
 def test_causes_are_the_same_when_the_same_check_failed_with_messages_that_read_alike() -> None:
