@@ -14,7 +14,7 @@ from pytest_ocap.persisted import ANSWER_SECONDS, bundles_of, start
 from pytest_ocap.scenarios.contracts import UNTYPED, listed, masked, names_path
 
 if TYPE_CHECKING:
-    from pytest_ocap.driver import KernelDriver
+    from pytest_ocap.driver import KernelDriver, Listed, Outcome
     from pytest_ocap.examination import Examination
     from pytest_ocap.faults.bundles import BundleFault
     from pytest_ocap.persisted import PersistedStore
@@ -99,7 +99,7 @@ def bundle_fetch_error(
     with examination.armed(fault):
         if not running:
             start(driver, home, fault.setting)
-        before, _ = listed(driver, home) if lists else ({}, "")
+        before = listed(driver, home) if lists else None
         outcome = driver.fetch(home, url, timeout=QUICK_SECONDS + 1.0)
         told = outcome.describe()
         examination.check("refused", not outcome.ok and not outcome.timed_out, told)
@@ -111,7 +111,16 @@ def bundle_fetch_error(
         examination.check("names-path", names_path(outcome.text, bundle), f"wanted: {bundle}\n{told}")
         examination.check("not-bare-errno", not BARE_ERRNO.match(outcome.text), told)
         examination.check("no-masked-text", masked(outcome.text) is None, told)
-        if lists:
-            after, answer = listed(driver, home)
-            examination.check("rolled-back", set(after) == set(before), answer)
+        if before is not None:
+            _check_rolled_back(examination, before, listed(driver, home))
         examination.outcome("still-answers", driver.ping(home, timeout=ANSWER_SECONDS))
+
+
+def _check_rolled_back(
+    examination: Examination, before: tuple[dict[str, Listed], Outcome], after: tuple[dict[str, Listed], Outcome]
+) -> None:
+    """Check that two lists have the same subclusters; one that failed has none that could be compared."""
+    (entries_before, list_before), (entries_after, list_after) = before, after
+    same = list_before.ok and list_after.ok and set(entries_before) == set(entries_after)
+    detail = f"the list before: {list_before.describe()}\nthe list after: {list_after.describe()}"
+    examination.check("rolled-back", same, detail)

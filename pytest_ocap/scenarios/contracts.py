@@ -193,10 +193,10 @@ def state_checks(driver: KernelDriver, *names: str) -> tuple[str, ...]:
     return names if has(driver, Capability.STATE) else ()
 
 
-def listed(driver: KernelDriver, home: Path) -> tuple[dict[str, Listed], str]:
-    """List the subclusters by id; the text is the whole answer, for a check's detail."""
+def listed(driver: KernelDriver, home: Path) -> tuple[dict[str, Listed], Outcome]:
+    """List the subclusters by id; where the outcome is not ``ok``, that nothing is listed says nothing."""
     outcome = driver.list(home, timeout=ANSWER_SECONDS)
-    return ({entry.id: entry for entry in outcome.value} if outcome.ok else {}), outcome.describe()
+    return ({entry.id: entry for entry in outcome.value} if outcome.ok else {}), outcome
 
 
 def names_path(text: str, path: Path) -> bool:

@@ -134,9 +134,9 @@ def _examine_launch(examination: Examination, driver: KernelDriver, store: Persi
     if lists:
         entries, answer = listed(driver, home)
         wanted = {sub.id for sub in store.subclusters} | {launch.value[0] for launch in (first, again) if launch.ok}
-        told = f"acknowledged: {sorted(wanted)}\n{answer}"
-        examination.check("acknowledged-is-kept", wanted <= set(entries), told)
-        examination.check("rolled-back", set(entries) <= wanted, told)
+        told = f"acknowledged: {sorted(wanted)}\n{answer.describe()}"
+        examination.check("acknowledged-is-kept", answer.ok and wanted <= set(entries), told)
+        examination.check("rolled-back", answer.ok and set(entries) <= wanted, told)
 
 
 def _examine_message(examination: Examination, driver: KernelDriver, store: PersistedStore, disk: SmallDisk) -> None:

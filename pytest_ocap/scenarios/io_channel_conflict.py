@@ -161,7 +161,8 @@ def _check_listing(
     *,
     quarantines: bool,
 ) -> None:
-    entries, answer = listed(driver, home)
+    entries, outcome = listed(driver, home)
+    answer = outcome.describe()
     entry = entries.get(subcluster.id)
     examination.check("record-kept", entry is not None, answer)
     if quarantines:

@@ -145,7 +145,8 @@ def missing_bundle(
 def _check_listing(
     examination: Examination, driver: KernelDriver, home: Path, bad: Sequence[Subcluster], *, quarantines: bool
 ) -> None:
-    entries, answer = listed(driver, home)
+    entries, outcome = listed(driver, home)
+    answer = outcome.describe()
     if quarantines:
         unreported = [sub.id for sub in bad if sub.id not in entries or entries[sub.id].state != QUARANTINED]
         examination.check(

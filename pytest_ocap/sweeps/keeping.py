@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_ocap.sweeps.ledger import Expectation
 
 KEEPING = {
-    "kept": "every subcluster whose launch was acknowledged is listed",
+    "kept": "the subclusters can be listed, and every one whose launch was acknowledged is",
     "stays-removed": "one whose removal was acknowledged is not listed, and does not answer",
     "nothing-half-there": "what is listed besides is running, and no more than launches whose outcome nobody was told",
     "set-aside": "those subclusters are set aside whose bundle is gone, and no other",
@@ -46,15 +46,14 @@ def judge_keeping(examination: Examination, driver: KernelDriver, home: Path, ex
         home: Its home.
         expectation: What has to be there.
     """
-    entries: dict[str, Listed] = {}
     charged = expectation.bad
     if "kept" in examination.expected:
         entries, answer = listed(driver, home)
         charged = _judge_list(examination, entries, answer, expectation)
-    if "mended" in examination.expected:
-        charged -= _judge_mending(examination, driver, home, expectation, entries)
-    if "stays-removed" in examination.expected:
-        _judge_removed(examination, driver, home, expectation, entries)
+        if "mended" in examination.expected:
+            charged -= _judge_mending(examination, driver, home, expectation, entries, answer)
+        if "stays-removed" in examination.expected:
+            _judge_removed(examination, driver, home, expectation, entries, answer)
     asked = [subcluster for subcluster in expectation.subclusters if subcluster.id not in charged]
     if "healthy-answer" in examination.expected:
         _judge_answers(examination, driver, home, expectation, asked)
@@ -63,13 +62,22 @@ def judge_keeping(examination: Examination, driver: KernelDriver, home: Path, ex
 
 
 def _judge_list(
-    examination: Examination, entries: dict[str, Listed], answer: str, expectation: Expectation
+    examination: Examination, entries: dict[str, Listed], answer: Outcome, expectation: Expectation
 ) -> frozenset[str]:
-    """Judge what is listed; gives the ids of those of which nothing more can be asked."""
+    """Judge what is listed; gives the ids of those of which nothing more can be asked.
+
+    What cannot be listed is neither lost nor kept, whole nor half there: every oracle on the list fails.
+    """
+    if not answer.ok:
+        for name in ("kept", "nothing-half-there", "set-aside"):
+            if name in examination.expected:
+                examination.check(name, False, f"what is there cannot be listed: {answer.describe()}")
+        return expectation.bad | _perhaps_aside(expectation)
+    told = answer.describe()
     kept = {subcluster.id for subcluster in expectation.subclusters}
     gone = kept - set(entries)
     lost = sorted(gone - expectation.doubtful)
-    examination.check("kept", not lost, f"lost: {', '.join(lost) or 'none'}\n{answer}")
+    examination.check("kept", not lost, f"lost: {', '.join(lost) or 'none'}\n{told}")
     known = kept | {subcluster.id for subcluster in expectation.removed}
     others = [entry for identity, entry in entries.items() if identity not in known]
     half = [entry.id for entry in others if entry.state == QUARANTINED]
@@ -77,19 +85,31 @@ def _judge_list(
     allowed = (
         f"{len(others)} more than were acknowledged; {expectation.unknown_launches} launches have no known outcome"
     )
-    examination.check("nothing-half-there", whole, f"{allowed}\n{answer}")
+    examination.check("nothing-half-there", whole, f"{allowed}\n{told}")
     aside = {entry.id for entry in entries.values() if entry.state == QUARANTINED} & kept
     if "set-aside" in examination.expected:
         wanted = expectation.bad & set(entries)
         right = aside - expectation.returned == wanted
-        examination.check("set-aside", right, f"set aside: {aside}; without bundle: {set(wanted)}\n{answer}")
+        examination.check("set-aside", right, f"set aside: {aside}; without bundle: {set(wanted)}\n{told}")
     return frozenset(gone | aside | expectation.bad)
 
 
+def _perhaps_aside(expectation: Expectation) -> frozenset[str]:
+    """Give the ids of those that may be set aside, but have to run after a repair."""
+    return expectation.returned | expectation.doubtful | expectation.spared
+
+
 def _judge_removed(
-    examination: Examination, driver: KernelDriver, home: Path, expectation: Expectation, entries: dict[str, Listed]
+    examination: Examination,
+    driver: KernelDriver,
+    home: Path,
+    expectation: Expectation,
+    entries: dict[str, Listed],
+    answer: Outcome,
 ) -> None:
     back = [f"{one.id} is listed: {entries[one.id].state}" for one in expectation.removed if one.id in entries]
+    if expectation.removed and not answer.ok:
+        back.append(f"what is there cannot be listed: {answer.describe()}")
     for subcluster in expectation.removed if has(driver, Capability.PROBE) else ():
         outcome = driver.probe(home, subcluster, timeout=ANSWER_SECONDS)
         back += [f"{subcluster.id} answers: {outcome.describe()}"] if outcome.ok else []
@@ -98,10 +118,18 @@ def _judge_removed(
 
 
 def _judge_mending(
-    examination: Examination, driver: KernelDriver, home: Path, expectation: Expectation, entries: dict[str, Listed]
+    examination: Examination,
+    driver: KernelDriver,
+    home: Path,
+    expectation: Expectation,
+    entries: dict[str, Listed],
+    answer: Outcome,
 ) -> set[str]:
     """Repair what may be set aside but need not stay so, its bundle brought back first; gives the ids of what runs."""
-    wanted = expectation.returned | expectation.doubtful | expectation.spared
+    wanted = _perhaps_aside(expectation)
+    if wanted and not answer.ok:
+        examination.check("mended", False, f"what is there cannot be listed: {answer.describe()}")
+        return set()
     aside = {entry.id for entry in entries.values() if entry.state == QUARANTINED}
     concerned = [subcluster for subcluster in expectation.subclusters if subcluster.id in wanted & aside]
     told = {}

@@ -82,6 +82,18 @@ def test_a_daemon_that_never_syncs_loses_what_it_acknowledged_when_the_power_is_
 
 
 @intercepts
+def test_half_a_launch_that_keeps_the_daemon_from_listing_what_it_has_is_noticed(
+    little: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    little.cases("session", "kill")  # learned from the careful daemon
+    monkeypatch.setenv("LITTLE_DEFECT", "launches-in-two-steps")
+    trial = little.one("session:sync:store.sqlite-wal#5=kill", "kill")
+    assert trial.result is Result.FAILED
+    assert failed(trial) == {"kept", "nothing-half-there", "set-aside"}
+    assert all("KeyError: 'count'" in detail for _, detail in trial.broken)
+
+
+@intercepts
 def test_a_daemon_that_syncs_keeps_what_it_acknowledged(little: Bench) -> None:
     cases = little.cases("session", "powerloss")
     assert len({case.id for case in cases}) == len(cases) > 100

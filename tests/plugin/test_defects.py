@@ -24,6 +24,7 @@ DEFECTS: list[tuple[str, str, dict[str, Any], str]] = [
     ("bare-errno", "bundle_fetch_error", {}, "names-path"),
     ("bare-errno", "bundle_fetch_error", {}, "not-bare-errno"),
     ("opens-fifo", "bundle_fetch_error", {"how": "fifo"}, "quickly"),
+    ("never-lists", "bundle_fetch_error", {}, "rolled-back"),
     ("object-name", "legible_fatal", {}, "no-masked-text"),
     ("object-name", "legible_fatal", {}, "client-names-cause"),
     ("fatal-unlogged", "legible_fatal", {}, "log-names-cause"),
@@ -42,6 +43,7 @@ DEFECTS: list[tuple[str, str, dict[str, Any], str]] = [
     ("trusts-pid", "pid_reuse", {}, "bystander-unharmed"),
     ("all-is-damage", "store_locked", {}, "says-why"),
     ("rollback-journal", "store_locked", {"how": "shared"}, "healthy-answer"),
+    ("never-lists", "full_disk", {"when": "launch"}, "rolled-back"),
     ("dies-of-a-full-disk", "full_disk", {"when": "message"}, "daemon-lives"),
     ("silent-without-log", "log_unwritable", {"how": "full"}, "says-why"),
     ("takes-newer", "version_skew", {}, "newer-refused"),
@@ -55,7 +57,7 @@ WAITING = {"times-out", "opens-fifo", "lingers"}
 @pytest.mark.parametrize(
     ("defect", "scenario", "parameters", "check"),
     [
-        pytest.param(*row, marks=[pytest.mark.slow] if row[0] in WAITING else [], id=f"{row[0]}-{row[3]}")
+        pytest.param(*row, marks=[pytest.mark.slow] if row[0] in WAITING else [], id=f"{row[0]}-{row[1]}-{row[3]}")
         for row in DEFECTS
     ],
 )

@@ -283,10 +283,16 @@ class Daemon:
     def answer(self, method: str, params: Any) -> Any:
         if method == "launch":
             read_bundle(params)
-            number = self.store.execute("INSERT INTO sub (url, count) VALUES (?, 0)", (params,)).lastrowid
+            if DEFECT == "launches-in-two-steps":
+                number = self.store.execute("INSERT INTO sub (url) VALUES (?)", (params,)).lastrowid
+                self.store.execute("UPDATE sub SET count=0 WHERE id=?", (number,))
+            else:
+                number = self.store.execute("INSERT INTO sub (url, count) VALUES (?, 0)", (params,)).lastrowid
             return [f"s{number}", f"root{number}"]
         if method == "list":
             rows = self.store.execute("SELECT id FROM sub").fetchall()
+            if DEFECT == "never-lists" or self.store.execute("SELECT 1 FROM sub WHERE count IS NULL").fetchone():
+                raise RefusedError("internal-error", "KeyError: 'count'")
             return [
                 [f"s{n}", "quarantined", str(self.bad[n]), self.bad[n].code]
                 if n in self.bad
