@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_ocap.driver import PLAIN
+from pytest_ocap.report.sweeps import sweep_of
 
 if TYPE_CHECKING:
     import contextlib
@@ -64,6 +65,11 @@ class Case:
         return TOGETHER.join((f"{self.point}={self.fault}", *self.besides))
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of all the faults that strike in its run, each once, in their order."""
+        return tuple(dict.fromkeys((self.sweep, *(sweep_of(name.partition("=")[2]) for name in self.besides))))
+
+    @property
     def sort(self) -> tuple[str, ...]:
         """What cases have in common that are alike: the fault, and a call that does the same to the same path.
 
@@ -99,7 +105,7 @@ class Armed(Protocol):
         ...
 
     def fired(self) -> str | None:
-        """Give the evidence that the fault struck, or None: it did not."""
+        """Give the evidence that the fault struck, each of them where there are several, or None: it did not."""
         ...
 
     def struck(self) -> Sequence[Case]:

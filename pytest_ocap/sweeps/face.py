@@ -133,7 +133,7 @@ class Face:
             words += ["--ocap-driver", config.getoption("--ocap-driver")]
         if self.wishes.means is not None:
             words += ["--ocap-sweep-means", self.wishes.means]
-        return [*words, "--ocap-sweep", case.sweep, "--ocap-point", case.id]
+        return [*words, "--ocap-sweep", ",".join(case.kinds), "--ocap-point", case.id]
 
 
 class Reporter:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pytest_ocap.driver import PLAIN
 from pytest_ocap.faults.starts import InterruptedStart
 from pytest_ocap.sweeps.cases import Case
+from pytest_ocap.verdict import UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -119,7 +120,13 @@ class Moments:
 
     @contextlib.contextmanager
     def armed(self, driver: KernelDriver, home: Path, case: Case) -> Iterator[Armed]:
-        """Give a start that is interrupted as the case says."""
+        """Give a start that is interrupted as the case says.
+
+        Raises:
+            UnsupportedError: It has several faults.
+        """
+        if case.besides:
+            raise UnsupportedError(f"{case.id}: by the means 'phases' there is one fault in a run")
         armed = AtPhase(case)
         try:
             yield armed

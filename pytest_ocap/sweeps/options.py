@@ -168,6 +168,7 @@ def wishes(config: pytest.Config) -> Wishes:
                 f"--ocap-point: {point!r} names no workload; a point looks like start:write:kernel.sqlite-wal#3"
             )
         workloads = (workload,)
+        _check_together(point)
     cache = getattr(config, "cache", None)
     kept = os.fspath(cache.mkdir(DIRECTORY)) if cache is not None else None
     directory = config.getoption("--ocap-sweep-dir")
@@ -185,6 +186,17 @@ def wishes(config: pytest.Config) -> Wishes:
         None if point is not None else kept,
         config.getoption(EVERY),
     )
+
+
+def _check_together(point: str) -> None:
+    """Insist that a power cut stands alone: no run is made for it that other faults could strike."""
+    from pytest_ocap.sweeps.cases import TOGETHER
+
+    parts = point.split(TOGETHER)
+    if len(parts) > 1 and any(part.partition("=")[2].startswith("powerloss") for part in parts):
+        raise pytest.UsageError(
+            "--ocap-point: a power cut is no fault of a run: it cannot stand beside others; try each by itself"
+        )
 
 
 def _words(text: str, option: str, known: Sequence[str], what: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from pytest_ocap.sweeps.course import Place, Step, as_steps, places_of
 from pytest_ocap.sweeps.reducing import least_of
 from pytest_ocap.sweeps.representatives import most_telling_first, representatives
 from pytest_ocap.sweeps.results import unsure
-from pytest_ocap.sweeps.trial import Result, Trial, Trials
+from pytest_ocap.sweeps.trial import POWERLOSS, Result, Trial, Trials
 from pytest_ocap.sweeps.workloads import WORKLOADS
 
 if TYPE_CHECKING:
@@ -297,9 +297,13 @@ class Sweeper:
 
 
 def named(wanted: str, cases: Sequence[Case]) -> list[Case]:
-    """Give the cases that a name means: those of a point, or one; a delay may be of any length."""
+    """Give the cases that a name means: those of a point, or one; a delay may be of any length.
+
+    Several names are one case: the faults of the first case of each, in one run.  A power cut is none of them.
+    """
     if TOGETHER in wanted:
-        each = [named(name, cases) for name in wanted.split(TOGETHER)]
+        runs = [case for case in cases if case.sweep != POWERLOSS]
+        each = [named(name, runs) for name in wanted.split(TOGETHER)]
         return [together([found[0] for found in each])] if all(each) else []
     point, _, fault = wanted.partition("=")
     found = [case for case in cases if wanted in (case.id, case.point)]

@@ -57,11 +57,14 @@ class Supervised:
         return driver.start(home, timeout=timeout, setting=Setting(prefix=self._session.prefix) | setting)
 
     def fired(self) -> str | None:
-        """Say which call it struck; where there are several faults, which call each has struck."""
+        """Say which call each fault has struck; None unless all of them have struck."""
+        reached = self._session.reached()
+        if reached.missed:
+            return None
         return (
             ", and ".join(
                 f"{one.injection.fault} struck {one.name} (call {one.call}) of process {one.process}"
-                for one in self._session.reached().fired
+                for one in reached.fired
             )
             or None
         )

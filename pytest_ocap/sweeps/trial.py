@@ -272,7 +272,7 @@ class Trials:
 
     def _struck(self, workload: Workload, case: Case, ledger: Ledger, keep: Callable[[Scene], str | None]) -> Trial:
         """Run the workload with the fault on its way, and judge that run and the next start."""
-        home, hang = ledger.store.home, case.sweep == "hang"
+        home, hang = ledger.store.home, "hang" in case.kinds
         journal = Journal(self.driver, home)
         driver = recorded(self.driver, journal)
         patience = PATIENCE_SECONDS if hang else self.driver.start_timeout

@@ -71,6 +71,29 @@ def test_a_fault_that_the_run_does_not_come_by_is_not_reached(little: Bench) -> 
 
 
 @intercepts
+def test_of_several_faults_in_one_run_each_has_to_strike(little: Bench) -> None:
+    alone = little.several("start:write:phase.new#2=kill", "start:accept:sock#1=EMFILE")
+    assert (alone.result, alone.proof) == (Result.NOT_REACHED, "")
+    both = little.several("start:open:phase.new#1=EINTR", "start:write:phase.new#2=kill")
+    assert (both.result, both.broken) == (Result.PASSED, ())
+    assert "EINTR struck" in both.proof
+    assert "kill struck" in both.proof
+
+
+@intercepts
+def test_of_several_faults_in_one_run_a_hang_is_judged_as_one_wherever_it_stands(little: Bench) -> None:
+    trial = little.several("start:write:phase.new#1=slow=0.01", "start:write:phase.new#2=hang")
+    assert (trial.result, trial.broken) == (Result.PASSED, ())
+
+
+def test_the_phases_of_a_start_are_no_points_for_several_faults_in_one_run() -> None:
+    for there in bench(LittleDriver(), "phases"):
+        trial = there.several("start:phase:lock=hang", "start:phase:store=kill")
+        assert trial.result is Result.HARNESS_BROKEN
+        assert "one fault in a run" in trial.broken[0][1]
+
+
+@intercepts
 def test_a_daemon_that_never_syncs_loses_what_it_acknowledged_when_the_power_is_cut(
     anew: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,10 @@ def test_without_the_option_nothing_is_swept_and_whoever_names_the_sweeps_is_tol
         (("--ocap-sweep", "kill", "--ocap-budget", "soon"), "*'soon' is no time*"),
         (("--ocap-sweep", "kill", "--ocap-sweep-shards", "0"), "*'0' is no number from 1 to 10000"),
         (("--ocap-sweep", "kill", "--ocap-point", "nowhere"), "*'nowhere' names no workload*"),
+        (
+            ("--ocap-sweep", "all", "--ocap-point", "start:write:a#1=powerloss~all-lost~0&start:write:a#2=EIO"),
+            "*a power cut is no fault of a run: it cannot stand beside others*",
+        ),
         (("--ocap-sweep", "kill", "--ocap-sweep-means", "magic"), "*'magic' is no means*"),
         (("--ocap-budget", "60s"), "*--ocap-budget does nothing without --ocap-sweep*"),
         (("--ocap-sweep-every",), "*--ocap-sweep-every does nothing without --ocap-sweep*"),
@@ -216,6 +220,22 @@ def test_the_least_of_the_faults_of_one_that_lasts_is_found_kept_and_replayed(
     )
     assert replayed.returncode == pytest.ExitCode.TESTS_FAILED, replayed.stdout + replayed.stderr
     assert "failure-legible" in replayed.stdout
+
+
+@intercepts
+def test_several_faults_of_different_kinds_that_fail_in_one_run_are_replayed_as_such(
+    sweep: Callable[..., Any], project: Project
+) -> None:
+    project.environment(LITTLE_DEFECT="refuses-stale-pid")
+    both = "start:open:phase.new#1=EINTR&start:write:phase.new#2=kill"
+    result, (found,) = sweep(*SWEEPS, "--ocap-sweep", "kill,errno", "--ocap-point", both)
+    result.assert_outcomes(failed=1)
+    (group,) = found["failures"]
+    assert (group["check"], group["cases"]) == ("recovers", [both])
+    assert group["least"] == "start:write:phase.new#2=kill"
+    folder = Path(group["directory"])
+    assert f"--ocap-sweep errno,kill --ocap-point '{both}'" in (folder / "replay.sh").read_text()
+    assert "--ocap-sweep kill --ocap-point" in (folder / "replay-least.sh").read_text()
 
 
 @pytest.mark.slow

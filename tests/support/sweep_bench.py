@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pytest_ocap.driver import KernelDriver
 from pytest_ocap.homes import Homes
 from pytest_ocap.persisted import Templates
-from pytest_ocap.sweeps.cases import Case
+from pytest_ocap.sweeps.cases import TOGETHER, Case
 from pytest_ocap.sweeps.choosing import cuts_for, injector_for
 from pytest_ocap.sweeps.kinds import KINDS
 from pytest_ocap.sweeps.running import named
@@ -38,6 +38,13 @@ class Bench:
 
     def one(self, text: str, kind: str) -> Trial:
         (case,) = named(text, self.cases(text.partition(":")[0], kind))
+        return self.attempt(case)
+
+    def several(self, *texts: str) -> Trial:
+        """Have several faults strike in one run."""
+        workload = texts[0].partition(":")[0]
+        self.cases(workload, "kill")  # of whatever kind they are, but powerloss
+        (case,) = named(TOGETHER.join(texts), self.known[workload, False])
         return self.attempt(case)
 
 

@@ -205,6 +205,16 @@ def test_a_name_means_a_point_or_a_case_and_a_delay_of_any_length() -> None:
     assert named("start:write:store#2=kill", cases) == []
 
 
+def test_of_several_cases_in_one_run_the_kinds_of_all_are_those_of_the_one_and_no_power_cut_is_among_them() -> None:
+    cut = replace(case(1, "powerloss~all-lost~0", "powerloss"), point="start:write:store#4")
+    cases = [case(1), case(2, "slow=0.2", "slow"), case(3, "EIO+", "errno"), cut]
+    (both,) = named("start:write:store#2=slow=4&start:write:store#1=kill&start:write:store#3=EIO+", cases)
+    assert both.id == "start:write:store#2=slow=4&start:write:store#1=kill&start:write:store#3=EIO+"
+    assert both.kinds == ("slow", "kill", "errno")
+    assert case(1).kinds == ("kill",)
+    assert named("start:write:store#1=kill&start:write:store#4", cases) == []
+
+
 def test_results_are_known_to_the_next_process_but_for_what_failed(tmp_path: Path) -> None:
     driver = LittleDriver()
     results = Results(str(tmp_path), driver, "seccomp", "gw0")
