@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from pytest_ocap.driver import Capability, has
 from pytest_ocap.scenarios.contracts import NOTHING_LEFT
+from pytest_ocap.sweeps import points
 from pytest_ocap.sweeps.copies import names_in
 from pytest_ocap.sweeps.keeping import KEEPING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from pytest_ocap.driver import KernelDriver
@@ -81,7 +82,8 @@ class Normal:
     """What an unharmed run is like.
 
     Attributes:
-        files: The names that it leaves in the home; numbers in them count as one.
+        files: The names that it leaves in the home. Another run may have other numbers in them, or whatever else is
+            another one in every run.
         keeps_log: Whether the log still has what it said when the daemon has been started again.
     """
 
@@ -90,20 +92,27 @@ class Normal:
 
     def strangers(self, home: Path) -> list[str]:
         """Give what lies in a home beyond that."""
-        return [name for name in names_in(home) if _plain(name) not in self.files]
+        return _unlike(names_in(home), self.files)
 
     def lacking(self, home: Path) -> list[str]:
         """Give what a home lacks of that."""
-        return sorted(self.files - {_plain(name) for name in names_in(home)})
+        return _unlike(sorted(self.files), names_in(home))
 
 
 def normal_of(home: Path, *, keeps_log: bool = False) -> Normal:
     """Say what is normal from what an unharmed run has left in its home."""
-    return Normal(frozenset(_plain(name) for name in names_in(home)), keeps_log)
+    return Normal(frozenset(names_in(home)), keeps_log)
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"\d+", "#", name)
+def _unlike(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Give those names that none of the known ones can stand for in another run."""
+    forms = {form for name in known for form in _forms(name)}
+    return [name for name in names if forms.isdisjoint(_forms(name))]
+
+
+def _forms(name: str) -> tuple[str, ...]:
+    """Give a name without its numbers, as it is and without what looks random: one of the two is the same again."""
+    return tuple(re.sub(r"\d+", "#", form) for form in (name, points.normal(name)))
 
 
 def promised(driver: KernelDriver, strike: Strike | None, normal: Normal | None = None) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from pytest_ocap.sweeps.failures import grouped, skeleton
 from pytest_ocap.sweeps.kinds import KINDS
 from pytest_ocap.sweeps.ledger import Fate, Ledger, Operation, fate_of
 from pytest_ocap.sweeps.options import MEANS, Wishes
-from pytest_ocap.sweeps.promises import ORACLES, Normal, Strike, promised
+from pytest_ocap.sweeps.promises import ORACLES, Normal, Strike, normal_of, promised
 from pytest_ocap.sweeps.results import Results, forget
 from pytest_ocap.sweeps.running import Allowance, Shard, named
 from pytest_ocap.sweeps.summary import as_data
@@ -161,9 +161,31 @@ def test_a_client_that_had_to_be_ended_while_the_daemon_stood_still_is_not_asked
 def test_files_that_an_unharmed_run_leaves_are_no_strangers_whatever_their_numbers(tmp_path: Path) -> None:
     (tmp_path / "log.2").touch()
     (tmp_path / "store.tmp").touch()
-    normal = Normal(frozenset({"log.#", "store"}))
+    normal = Normal(frozenset({"log.1", "store"}))
     assert normal.strangers(tmp_path) == ["store.tmp"]
     assert normal.lacking(tmp_path) == ["store"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("550e8400-e29b-41d4-a716-446655440000", "c0ffee00-abcd-4bcd-8bcd-ffffffffffff"),
+        ("3f786850e387550fdab836ed7e6dc881de23001b", "89e6c98d92887913cadf06b2adb97f26cde4849b"),
+        ("tmpq4x_81ab", "tmpzz00aa_b"),
+        ("run-4711", "run-12"),
+        ("snap999", "snap1000"),
+        ("550e8400-e29b-41d4-a716-446655440000.1", "c0ffee00-abcd-4bcd-8bcd-ffffffffffff.2"),
+    ],
+)
+def test_files_whose_names_every_run_makes_anew_are_no_strangers(names: tuple[str, str], tmp_path: Path) -> None:
+    for run, name in enumerate(names):
+        (tmp_path / str(run) / "vats" / name).mkdir(parents=True)
+        (tmp_path / str(run) / "vats" / name / "state.json").touch()
+    normal = normal_of(tmp_path / "0")
+    assert normal.strangers(tmp_path / "1") == []
+    assert normal.lacking(tmp_path / "1") == []
+    (tmp_path / "1" / "vats" / names[1] / "state.json.new").touch()
+    assert normal.strangers(tmp_path / "1") == [f"vats/{names[1]}/state.json.new"]
 
 
 def test_a_daemon_that_can_only_be_started_stopped_and_pinged_has_its_oracles() -> None:
