@@ -225,9 +225,12 @@ class CommandDriver:
         return self._ask("collect", home, timeout)
 
     def audit(self, home: Path, *, timeout: float) -> Outcome:
-        """Run the audit: its exit status is 0 when nothing is wrong, and 1 when something is."""
+        """Run the audit: its exit status is 0 when nothing is wrong, and 1 when something is.
+
+        One of status 0 whose answer is not the expected one has found something, too.
+        """
         outcome = self._ask("audit", home, timeout)
-        made = outcome.ok or (outcome.status == 1 and not outcome.timed_out)
+        made = outcome.status in (0, 1) and not outcome.timed_out
         return replace(outcome, ok=made, value=Audit(outcome.ok) if made else None)
 
     def _launch(self, name: str, home: Path, values: dict[str, Any], timeout: float) -> Outcome:

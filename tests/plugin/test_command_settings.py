@@ -190,6 +190,31 @@ def test_an_audit_finds_nothing_or_something_or_cannot_be_made(
     assert (outcome.ok, outcome.value and outcome.value.sound) == (made, sound)
 
 
+@pytest.mark.parametrize(
+    ("script", "made", "sound"),
+    [
+        ("echo sound", True, True),
+        ("echo corrupt: 3 pages", True, False),
+        ("true", True, False),
+        ("echo sound; exit 1", True, False),
+        ("echo sound; exit 2", False, None),
+    ],
+)
+def test_an_audit_that_ends_well_has_found_something_when_it_does_not_say_what_is_expected(
+    source: Path, script: str, made: bool, sound: bool | None
+) -> None:
+    driver = driver_from(changed("cli.audit", {"command": ["sh", "-c", script], "expect": "sound"}), source)
+    outcome = driver.audit(source.parent, timeout=10.0)
+    assert (outcome.ok, outcome.value and outcome.value.sound) == (made, sound)
+    assert ("expected 'sound' in the answer" in outcome.text) is (sound is False and "sound" not in script)
+
+
+def test_an_audit_that_takes_too_long_has_not_been_made(source: Path) -> None:
+    driver = driver_from(changed("cli.audit", {"command": ["sleep", "600"], "expect": "sound"}), source)
+    outcome = driver.audit(source.parent, timeout=0.05)
+    assert (outcome.ok, outcome.timed_out, outcome.value) == (False, True, None)
+
+
 def test_what_is_asked_about_a_subcluster_names_it_as_the_daemon_does(source: Path) -> None:
     words = ["sh", "-c", 'echo "$1 $2 $3"', "sh", "{id}", "{root}", "{name}"]
     about = Subcluster("s1", "o7", source, "file:///b/c1.bundle")
