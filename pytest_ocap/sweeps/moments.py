@@ -113,10 +113,12 @@ class Moments:
     def cases(
         self, driver: KernelDriver, workload: Workload, home: Path, run: Callable[[Armed], None]
     ) -> Iterator[Case]:
-        """Give a case for each phase, killed and stopped."""
+        """Give a case for each phase, killed and stopped.  A start in the foreground that is killed is its own client."""
+        foreground = bool(getattr(driver, "foreground", False))
         for phase in driver.phases:
             for fault in FAULTS:
-                yield Case(workload.name, f"{workload.name}:phase:{phase}", fault, fault, kind="phase", path=phase)
+                point, client = f"{workload.name}:phase:{phase}", foreground and fault == "kill"
+                yield Case(workload.name, point, fault, fault, kind="phase", path=phase, client=client)
 
     @contextlib.contextmanager
     def armed(self, driver: KernelDriver, home: Path, case: Case) -> Iterator[Armed]:

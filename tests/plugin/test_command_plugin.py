@@ -138,27 +138,29 @@ def test_what_is_wrong_stops_the_run_before_any_test(
     result.stdout.no_fnmatch_line("*SystemError*")
 
 
+FOREGROUND = """
+[tool.pytest_ocap]
+driver = "command"
+[tool.pytest_ocap.command]
+start = ["sh", "daemon.sh", "{home}"]
+foreground = true
+stop = ["sh", "-c", 'kill $(cat "$1/pid"); rm "$1/pid"', "sh", "{home}"]
+log = "{home}/log"
+store = "{home}/store"
+pidfile = "{home}/pid"
+phases = ["home", "store", "log"]
+cli = { ping = ["test", "-e", "{home}/pid"] }
+"""
+"""The start is the daemon, which says nothing."""
+
+DAEMON = 'mkdir -p "$1"; cd "$1"; : > store; sleep 0.2; : > log; echo $$ > pid; exec sleep 600'
+
+
 def test_a_start_is_interrupted_in_a_phase_that_the_daemon_has_when_none_is_named(
     project: Project, toml: Callable[[str], None]
 ) -> None:
-    toml(
-        """
-        [tool.pytest_ocap]
-        driver = "command"
-        [tool.pytest_ocap.command]
-        start = ["sh", "daemon.sh", "{home}"]
-        foreground = true
-        stop = ["sh", "-c", 'kill $(cat "$1/pid"); rm "$1/pid"', "sh", "{home}"]
-        log = "{home}/log"
-        store = "{home}/store"
-        pidfile = "{home}/pid"
-        phases = ["home", "store", "log"]
-        cli = { ping = ["test", "-e", "{home}/pid"] }
-        """
-    )
-    (project.pytester.path / "daemon.sh").write_text(
-        'mkdir -p "$1"; cd "$1"; : > store; sleep 0.2; : > log; echo $$ > pid; exec sleep 600'
-    )
+    toml(FOREGROUND)
+    (project.pytester.path / "daemon.sh").write_text(DAEMON)
     project.pytester.makepyfile(
         """
         import pytest
@@ -176,3 +178,14 @@ def test_a_start_is_interrupted_in_a_phase_that_the_daemon_has_when_none_is_name
         """
     )
     project.run(driver=None).assert_outcomes(passed=1)
+
+
+def test_a_daemon_in_the_foreground_that_a_sweep_itself_has_killed_need_not_say_why_it_failed(
+    project: Project, toml: Callable[[str], None]
+) -> None:
+    toml(FOREGROUND)
+    (project.pytester.path / "daemon.sh").write_text(DAEMON)
+    words = ("--pyargs", "pytest_ocap.sweeps", "--ocap-sweep-means", "phases", "--ocap-sweep", "kill")
+    result = project.run(*words, "--ocap-point", "start:phase:store=kill", driver=None)
+    result.stdout.fnmatch_lines(["start: 1 points, 1 cases, 1 fired: 1 passed, 0 failed"])
+    result.assert_outcomes(passed=1)
