@@ -113,7 +113,7 @@ class Moments:
     def cases(
         self, driver: KernelDriver, workload: Workload, home: Path, run: Callable[[Armed], None]
     ) -> Iterator[Case]:
-        """Give a case for each phase, killed and stopped.  A start in the foreground that is killed is its own client."""
+        """Give a case for each phase, killed and stopped; a daemon in the foreground is its start's client."""
         foreground = bool(getattr(driver, "foreground", False))
         for phase in driver.phases:
             for fault in FAULTS:
