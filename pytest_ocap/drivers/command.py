@@ -11,6 +11,7 @@ import os
 import shlex
 import shutil
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,8 +126,8 @@ class CommandDriver:
         """The version of the daemon: what the description says, or the first line of what its command prints."""
         if self._settings.version_command is None:
             return self._settings.version
-        command = self._settings.version_command
-        outcome = run_client(command, Path("/"), timeout=10.0, env=dict(self._settings.env), cwd=self._settings.cwd)
+        with tempfile.TemporaryDirectory(prefix="ocap-version-") as folder:
+            outcome = self._run(self._settings.version_command, Path(folder, "h"), 10.0)
         return next(iter(outcome.text.splitlines()), "") if outcome.ok else ""
 
     def start(

@@ -215,6 +215,24 @@ def test_an_audit_that_takes_too_long_has_not_been_made(source: Path) -> None:
     assert (outcome.ok, outcome.timed_out, outcome.value) == (False, True, None)
 
 
+def test_the_program_that_prints_the_version_has_a_home_that_is_gone_afterwards(source: Path) -> None:
+    program = source.with_name("program")
+    program.write_text('#!/bin/sh\nmkdir -p "$PLACE/data" && echo "v-$PLACE"\n')
+    program.chmod(0o755)
+    described = {"version_command": [str(program)], "env": {"PLACE": "{home}"}}
+    driver = driver_from(GOOD | described, source)
+    home = Path(driver.version.removeprefix("v-"))
+    assert home.is_absolute()
+    assert not home.parent.exists()
+    assert sorted(path.name for path in source.parent.iterdir()) == ["one.bundle", "program"]
+
+
+def test_a_version_that_cannot_be_printed_is_none(source: Path) -> None:
+    for words in (["false"], ["sh", "-c", "echo 1.2; exit 3"], ["true"]):
+        assert driver_from(GOOD | {"version_command": words}, source).version == ""
+    assert driver_from(GOOD | {"version_command": ["printf", "1.2\\nmore"]}, source).version == "1.2"
+
+
 def test_what_is_asked_about_a_subcluster_names_it_as_the_daemon_does(source: Path) -> None:
     words = ["sh", "-c", 'echo "$1 $2 $3"', "sh", "{id}", "{root}", "{name}"]
     about = Subcluster("s1", "o7", source, "file:///b/c1.bundle")
