@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from pytest_ocap.driver import PLAIN, Capability, has
 from pytest_ocap.examination import scenario
 from pytest_ocap.faults.bundles import BUNDLE_FAULTS
 from pytest_ocap.persisted import ANSWER_SECONDS, bundles_of, start
-from pytest_ocap.scenarios.contracts import UNTYPED, listed, masked, names_path
+from pytest_ocap.scenarios.contracts import UNTYPED, bare_errno, listed, masked, names_path
 
 if TYPE_CHECKING:
     from pytest_ocap.driver import KernelDriver, Listed, Outcome
@@ -50,9 +49,6 @@ class UnfetchableBundle(Arrangement):
 
 def _shared(*, how: str) -> bool:
     return fault_of(how, Path("bundle")).setting == PLAIN  # else it takes a daemon that was started in that setting
-
-
-BARE_ERRNO = re.compile(r"^\s*(?:\[Errno \d+\]|(?:errno|code)?\s*\d+|E[A-Z]{3,})[^/]*$", re.IGNORECASE)
 
 
 @scenario(
@@ -109,7 +105,7 @@ def bundle_fetch_error(
         if has(driver, Capability.ERROR_CODES):
             examination.check("typed", (outcome.code or "") not in UNTYPED, f"code {outcome.code!r}: {told}")
         examination.check("names-path", names_path(outcome.text, bundle), f"wanted: {bundle}\n{told}")
-        examination.check("not-bare-errno", not BARE_ERRNO.match(outcome.text), told)
+        examination.check("not-bare-errno", not bare_errno(outcome.text), told)
         examination.check("no-masked-text", masked(outcome.text) is None, told)
         if before is not None:
             _check_rolled_back(examination, before, listed(driver, home))

@@ -5,6 +5,7 @@ Invariant: each function looks and records, and changes nothing but what a clien
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -42,6 +43,16 @@ MASKED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 """An error whose text was lost on the way: an object's name, or nothing, where the message belongs."""
+
+_ERRNO_TEXTS = "|".join(sorted({re.escape(os.strerror(number)) for number in errno.errorcode}))
+BARE_ERRNO = re.compile(
+    r"(?:[\w.]*(?:error|exception|fatal)\s*:\s*)?"
+    r"(?:\[Errno -?\d+\][^:]*"
+    r"|\(?(?:errno|code)?\s*[:=]?\s*-?\d+\)?"
+    rf"|(?:{'|'.join(errno.errorcode.values())}|(?-i:E[A-Z0-9]{{2,}}))(?:\s*:\s*(?:{_ERRNO_TEXTS}))?)",
+    re.IGNORECASE,
+)
+"""A message that is an errno, as number or name, with its text at most: not what failed, nor where."""
 
 SPEAKING_FIELDS = ("message", "msg", "error", "cause", "reason")
 """The fields of a log record that are there to say something."""
@@ -233,6 +244,11 @@ def masked(text: str) -> str | None:
         return "(no text at all)"
     match = MASKED.search(text)
     return match.group().strip() if match else None
+
+
+def bare_errno(text: str) -> bool:
+    """Say whether an error's text is an errno, and nothing besides."""
+    return BARE_ERRNO.fullmatch(text.strip()) is not None
 
 
 def masked_record(line: Line) -> str | None:

@@ -20,6 +20,7 @@ from pytest_ocap.persisted import ANSWER_SECONDS, bundles_of
 from pytest_ocap.scenarios.contracts import (
     DATABASE_LOCKED,
     SETTLE_SECONDS,
+    bare_errno,
     check_nothing_left,
     masked,
     remaining,
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
     from pytest_ocap.examination import Examination
     from pytest_ocap.sweeps.ledger import Expectation, Ledger
     from pytest_ocap.sweeps.promises import Normal, Strike
-
-BARE_ERRNO = re.compile(r"(?:(?i:error|fatal)\s*:\s*)?(?:\[Errno \d+\][^:]*|(?i:errno|code)?\s*-?\d+|E[A-Z]{2,}\d?)")
-"""A message that is an errno, with its text at most: not what failed, nor where."""
 
 GRACE_SECONDS = 6.0
 """How much longer than its own time-out a client may take to be back."""
@@ -144,17 +142,15 @@ def _judge_clients(examination: Examination, driver: KernelDriver, ledger: Ledge
         excused = not command and (strike.hang or strike.deaf)  # then its own time-out is all that a client has
         if (outcome.timed_out and not excused) or late:
             endless.append(operation.describe())
-        elif not outcome.timed_out and _illegible(outcome.text):  # one that was ended could say nothing
+        elif not outcome.timed_out and (
+            masked(outcome.text) or bare_errno(outcome.text)
+        ):  # one that was ended could say nothing
             illegible.append(operation.describe())
     examination.check("client-ends", not endless, "\n".join(endless) or "every client came back")
     examination.check("failure-legible", not illegible, "\n".join(illegible) or "whoever failed said why")
     if "carries-on" in examination.expected:
         failed = "\n".join(operation.describe() for operation in ledger.failures)
         examination.check("carries-on", not failed, failed or "nobody noticed")
-
-
-def _illegible(text: str) -> bool:
-    return masked(text) is not None or BARE_ERRNO.fullmatch(text.strip()) is not None
 
 
 def _judge_hang(examination: Examination, driver: KernelDriver, ledger: Ledger, strike: Strike) -> str:

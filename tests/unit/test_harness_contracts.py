@@ -12,7 +12,15 @@ from pytest_ocap.logs import read_line
 from pytest_ocap.report.collector import Run
 from pytest_ocap.report.json import as_data
 from pytest_ocap.report.outputs import OUTPUTS
-from pytest_ocap.scenarios.contracts import listens, locked_files, masked, masked_record, names_path, names_subcluster
+from pytest_ocap.scenarios.contracts import (
+    bare_errno,
+    listens,
+    locked_files,
+    masked,
+    masked_record,
+    names_path,
+    names_subcluster,
+)
 from pytest_ocap.scenarios.crashed_init import ADVICE
 from pytest_ocap.verdict import Finding, lone_finding
 
@@ -52,6 +60,52 @@ def test_a_record_with_an_empty_message_has_lost_it() -> None:
     assert masked_record(read_line('{"level": "fatal", "message": "", "path": "/x"}')) == "an empty field 'message'"
     assert masked_record(read_line('{"level": "fatal", "error": {}}')) == "an empty field 'error'"
     assert masked_record(read_line('{"level": "fatal", "error": {"message": "/x is gone"}}')) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ENOSPC\n",
+        "enoent",
+        "E2BIG",
+        "EIO",
+        "2",
+        "-2",
+        "errno 28",
+        "errno: 28",
+        "(code 2)",
+        "Error: ENOENT",
+        "FATAL: EIO",
+        "OSError: [Errno 2] No such file or directory",
+        "[Errno 2] No such file or directory",
+        "Error: [Errno 5] Input/output error",
+        "ENOENT: no such file or directory",
+        "[Errno -2] Name or service not known",
+    ],
+)
+def test_an_errno_is_no_message(text: str) -> None:
+    assert bare_errno(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Error: the daemon died in phase store",
+        "Error: the bundle of c1 is gone",
+        "Error: /h/store: No space left on device",
+        "[Errno 28] No space left on device: '/h/store'",
+        "[Errno 2] No such file or directory: 'c1.bundle'",
+        "ENOENT: no such file or directory, open 'c1.bundle'",
+        "EACCES: /h/c1.bundle",
+        "EIO while the store was opened",
+        "2 bundles are missing",
+        "exists already",
+        "Error: ENOENT\nNext: put the bundle back",
+        "",
+    ],
+)
+def test_a_message_that_says_what_failed_is_more_than_an_errno(text: str) -> None:
+    assert not bare_errno(text)
 
 
 def test_a_path_is_named_as_itself_as_a_url_and_through_links(short_tmp: Path) -> None:

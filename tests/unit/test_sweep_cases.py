@@ -131,21 +131,6 @@ def test_without_codes_no_failure_is_a_refusal() -> None:
     assert fate_of(driver, Outcome(False, "no", 0.1, code="disk-full")) is Fate.UNKNOWN
 
 
-@pytest.mark.parametrize(
-    ("text", "bare"),
-    [
-        ("ENOSPC\n", True),
-        ("Error: [Errno 5] Input/output error", True),
-        ("errno 28", True),
-        ("Error: the daemon died in phase store", False),
-        ("Error: /h/store: No space left on device", False),
-        ("[Errno 28] No space left on device: '/h/store'", False),
-    ],
-)
-def test_an_errno_alone_is_told_from_a_message(text: str, bare: bool) -> None:
-    assert (oracles.BARE_ERRNO.fullmatch(text.strip()) is not None) is bare
-
-
 def test_a_client_that_had_to_be_ended_while_the_daemon_stood_still_is_not_asked_why_it_failed() -> None:
     waited = Operation("probe", "c1", 0.0, 1.0, Outcome(False, "", 1.0, timed_out=True), Fate.UNKNOWN, ONE)
     mute = replace(waited, outcome=Outcome(False, "", 1.0))
