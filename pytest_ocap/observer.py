@@ -155,10 +155,6 @@ class Observer:
         for event in (*self._changes, *(seen.event() for seen in self._found.values())):
             self._journal.note(event)
 
-    def knows(self, pid: int) -> bool:
-        """Say whether a process is known to live."""
-        return any(seen.pid == pid and seen.ended is None for seen in list(self._found.values()))
-
     def _look_now(self) -> None:
         os.eventfd_write(self._wake, 1)
 

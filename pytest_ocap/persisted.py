@@ -45,11 +45,13 @@ def persist(driver: KernelDriver, home: Path, count: int) -> PersistedStore:
     if has(driver, Capability.PROBE):
         for number, subcluster in enumerate(store.subclusters, start=1):
             # Each answers another number of times, so that a daemon that mixes them up is noticed.
-            for count in range(1, number + 1):
+            for ordinal in range(1, number + 1):
                 answer = demand("probe", driver.probe(home, subcluster, timeout=ANSWER_SECONDS)).value
-                store.answers[subcluster.id] = count
-                if has(driver, Capability.STATE) and answer != count:
-                    raise HarnessBrokenError(f"subcluster {subcluster.id} answered {answer!r} to its probe no. {count}")
+                store.answers[subcluster.id] = ordinal
+                if has(driver, Capability.STATE) and answer != ordinal:
+                    raise HarnessBrokenError(
+                        f"subcluster {subcluster.id} answered {answer!r} to its probe no. {ordinal}"
+                    )
     demand("stop", driver.stop(home, timeout=ANSWER_SECONDS))
     return store
 

@@ -11,7 +11,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from pytest_ocap.driver import PLAIN, Capability, Outcome
+from pytest_ocap.driver import Capability
 from pytest_ocap.faults.bundles import BUNDLE_FAULTS
 from pytest_ocap.persisted import ANSWER_SECONDS, PersistedStore
 from pytest_ocap.sweeps.asking import Run, StoppedError
@@ -19,9 +19,8 @@ from pytest_ocap.sweeps.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-    from pytest_ocap.driver import KernelDriver, RotationDriver, Setting, UpgradedDriver
+    from pytest_ocap.driver import KernelDriver, RotationDriver, UpgradedDriver
     from pytest_ocap.homes import Homes
     from pytest_ocap.persisted import Templates
     from pytest_ocap.sweeps.asking import Start
@@ -99,11 +98,6 @@ class Workload:
         except StoppedError as stopped:
             return str(stopped)
         return None
-
-
-def plainly(driver: KernelDriver, home: Path, *, timeout: float, setting: Setting = PLAIN) -> Outcome:
-    """Start a daemon as its driver does."""
-    return driver.start(home, timeout=timeout, setting=setting)
 
 
 def _start(run: Run) -> None:

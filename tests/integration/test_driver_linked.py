@@ -13,7 +13,8 @@ from pytest_ocap.driver import Subcluster
 from pytest_ocap.drivers.kernel import driver
 from pytest_ocap.homes import Homes
 from pytest_ocap.persisted import Templates
-from pytest_ocap.sweeps.workloads import WORKLOADS, plainly
+from pytest_ocap.sweeps.moments import Unharmed
+from pytest_ocap.sweeps.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +102,7 @@ def test_the_workload_garbage_leaves_no_more_than_its_last_message_needs() -> No
     homes = Homes("garbage")
     try:
         with WORKLOADS["garbage"].prepared(driver, homes, Templates(homes)) as ledger:
-            assert WORKLOADS["garbage"].run(driver, ledger, plainly) is None
+            assert WORKLOADS["garbage"].run(driver, ledger, Unharmed().start) is None
             verbs = [operation.verb for operation in ledger.operations]
             assert verbs.count("start") == verbs.count("collect") == 2
             left = counts(ledger.store.home)
