@@ -95,7 +95,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Event:
-    """Something of a run: a moment, or with ``until`` a while; ``ok`` where it can be said."""
+    """Something of a run: a moment, or with ``until`` a while; ``ok`` where it can be said.
+
+    Its ``lane`` is one of those that :mod:`pytest_ocap.report.chart` draws.
+    """
 
     at: float
     lane: str
@@ -114,10 +117,6 @@ class Event:
     def from_json(cls, data: Mapping[str, Any]) -> Event:
         """Rebuild what :meth:`to_json` gave."""
         return cls(data["at"], data["lane"], data["what"], data["detail"], data.get("until"), data.get("ok"))
-
-
-LANES = ("client", "phase", "process", "file", "log", "fault", "check")
-"""The lanes of a timeline."""
 
 
 def _without(data: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pytest_ocap.drivers.kernel import driver
-from pytest_ocap.evidence import LANES
 from pytest_ocap.examination import scenario_id
 from pytest_ocap.marker_table import MARKERS
+from pytest_ocap.report.chart import LANES
 from pytest_ocap.scenarios import SCENARIOS
 from pytest_ocap.verdict import Finding
 

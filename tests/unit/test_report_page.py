@@ -10,7 +10,8 @@ from report_page import Page, assert_same, words
 from report_samples import HOSTILE, check, evidence, green, mixed, red, report, scenario, timeline
 
 from pytest_ocap.report import html, summary
-from pytest_ocap.report.chart import CROWDED, LETTER, MOST_ROWS, NARROWEST, draw
+from pytest_ocap.report.chart import CROWDED, LANES, LASTING, LETTER, MOST_ROWS, NARROWEST, draw
+from pytest_ocap.report.json import schema
 
 SAMPLES = {"green": green(), "red": red(), "mixed": mixed(), "empty": report()}
 
@@ -23,6 +24,12 @@ def data(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 def test_it_says_what_the_report_says(data: dict[str, Any]) -> None:
     assert_same(html.render(data), data)
+
+
+def test_a_lane_of_a_report_has_its_title_on_the_page() -> None:
+    lanes = schema()["$defs"]["event"]["properties"]["lane"]["enum"]
+    assert sorted(lanes) == sorted(LANES)
+    assert set(lanes) > LASTING | CROWDED.keys()
 
 
 def test_the_matrix_has_a_cell_for_every_check_with_its_verdict(data: dict[str, Any]) -> None:
