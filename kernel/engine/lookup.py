@@ -8,6 +8,8 @@ from kernel.refs import format_kref, parse_kref, parse_subcluster_id, parse_vat_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
     from kernel.engine.quarantine import Quarantine
     from kernel.engine.router import Router
     from kernel.refs import Kref
@@ -25,9 +27,9 @@ class Lookup:
         self._quarantine = quarantine
 
     def subcluster(self, name: str) -> SubclusterRecord:
-        """Give a subcluster by its id; NotFoundError when there is none."""
+        """Give a subcluster by its id; NotFoundError when there is none, or one whose launch is under way."""
         record = self._store.subclusters.get(parse_subcluster_id(name))
-        if record is None or record.state != "running":
+        if not _is_launched(record):
             raise NotFoundError(
                 f"there is no subcluster {name}", subclusterId=name, remedy="See 'ocap subcluster list'."
             )
@@ -46,9 +48,9 @@ class Lookup:
             )
 
     def vat(self, name: str) -> VatRecord:
-        """Give a vat by its id; NotFoundError when there is none."""
+        """Give a vat by its id; NotFoundError when there is none, or one of a launch under way."""
         vat = self._store.vats.get(parse_vat_id(name))
-        if vat is None:
+        if vat is None or not _is_launched(self._store.subclusters.get(vat.subcluster_id)):
             raise NotFoundError(f"there is no vat {name}", vatId=name, remedy="See 'ocap daemon status'.")
         return vat
 
@@ -98,3 +100,7 @@ class Lookup:
             if records(slot.number) is None:
                 return NotFoundError(f"there is no {slot.kind} {format_kref(slot)}", kref=format_kref(slot))
         return None
+
+
+def _is_launched(record: SubclusterRecord | None) -> TypeGuard[SubclusterRecord]:
+    return record is not None and record.state == "running"

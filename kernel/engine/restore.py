@@ -150,6 +150,8 @@ class Restore:
         except ResourcesExhaustedError as error:
             # The machine's trouble, not the subcluster's: it stays what it is, and its vats find out when they start.
             self._log.warning("subcluster.unchecked", subclusterId=subcluster_id(record.id), error=error.to_json())
+            if record.id not in self._quarantine.records:
+                self._with_channels.append(record)
         except OcapError as error:
             self._quarantine.impose(record.id, error, vat=vat_name)
         except Exception as error:  # noqa: BLE001 - a fault that nobody foresaw is the affair of this subcluster too

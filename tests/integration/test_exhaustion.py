@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import signal
+import socket
 from collections.abc import Iterator
 
 import psutil
@@ -57,6 +58,19 @@ def test_a_restore_without_descriptors_sets_nothing_aside(bench: Bench) -> None:
     assert bench.log.named("subcluster.unchecked")
     assert bench.subcluster("s1")["state"] == "running"
     assert bench.send(counter["rootKref"], "increment") == 2
+
+
+def test_channels_of_a_subcluster_that_could_not_be_checked_are_opened_all_the_same(bench: Bench) -> None:
+    path = bench.directory / "line.sock"
+    config = bench.config({"main": bench.bundle("counter")})
+    bench.launch({**config, "io": {"line": {"type": "socket", "path": str(path), "direction": "in"}}})
+    bench.close()
+    os.utime(bench.directory / "counter.bundle", (1, 1))  # what has changed is read again
+    bench.open(no_more_descriptors())
+    assert bench.log.named("subcluster.unchecked")
+    assert bench.subcluster("s1")["state"] == "running"
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
 
 
 def test_a_launch_that_no_worker_can_be_made_for_says_so_and_is_rolled_back(bench: Bench) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from bench import Bench
 
-from kernel.errors import ConfigError, LaunchError, StoreFullError
+from kernel.config import parse_cluster_config
+from kernel.errors import ConfigError, LaunchError, NotFoundError, StoreFullError
 
 TABLES = ("subclusters", "vats", "bundles", "objects", "clist", "baggage", "promises", "deliveries", "channels")
 
@@ -16,6 +17,8 @@ TABLES = ("subclusters", "vats", "bundles", "objects", "clist", "baggage", "prom
 def rows(bench: Bench) -> dict[str, int]:
     return {table: bench.rows(table) for table in TABLES}
 
+
+HANGS = "while True:\n    pass\ndef build_root_object(vat_powers, parameters, baggage): ...\n"
 
 BROKEN = {
     "raises at import": (
@@ -49,11 +52,27 @@ def test_a_vat_that_does_not_start_fails_the_launch_by_name(bench: Bench, how: s
 
 def test_a_vat_that_hangs_while_starting_fails_the_launch_in_its_deadline(bench: Bench) -> None:
     bench.reopen(init_timeout=0.7)
-    bad = bench.bundle("bad", "while True:\n    pass\ndef build_root_object(vat_powers, parameters, baggage): ...\n")
+    bad = bench.bundle("bad", HANGS)
     with pytest.raises(LaunchError, match=r"0\.7 s") as caught:
         bench.launch(bench.config({"bad": bad}))
     assert caught.value.data["cause"] == "vat-init-timeout"
     assert rows(bench) == dict.fromkeys(TABLES, 0)
+
+
+@pytest.mark.parametrize("verb", ["terminate_vat", "restart_vat", "ping_vat"])
+def test_a_vat_of_a_launch_under_way_is_nobody_elses_yet(bench: Bench, verb: str) -> None:
+    bench.reopen(init_timeout=0.7)
+    good, bad = bench.bundle("good"), bench.bundle("bad", HANGS)
+    config = parse_cluster_config(bench.config({"good": good, "bad": bad}))
+    launching = bench.loop.spawn(bench.kernel.launch_subcluster(config))
+    bench.run_until(lambda: len(bench.kernel.worker_pids()) == 2)
+    for name in bench.kernel.worker_pids():
+        with pytest.raises(NotFoundError, match=f"there is no vat {name}"):
+            bench.run(getattr(bench.kernel, verb)(name))
+    bench.run_until(launching.done)
+    with pytest.raises(LaunchError) as caught:
+        launching.result()
+    assert caught.value.data["cause"] == "vat-init-timeout", "nothing has come between"
 
 
 def bootstrap(body: str) -> str:
