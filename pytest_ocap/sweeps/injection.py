@@ -9,7 +9,7 @@ In text: ``start:write:kernel.sqlite-wal#3=EIO`` is one injection.  The faults:
 ``kill``           the process that is about to make the call is killed (SIGKILL), all its threads; the call is not made
 ``kill-after``     the call is made, and its process is killed before it learns of it
 ``hang``           the process that is about to make the call is stopped (SIGSTOP); continued, it makes it
-``EIO`` …          the call is not made, and fails with this error
+``EIO`` …          the call is not made, and fails with this error; a ``close`` is made, and fails all the same
 ``EIO+`` …         and so does every later call of the tree that can fail with this error
 ``short``          a write or send takes only half of its bytes, and says so
 ``slow=0.5``       the call is made half a second later
@@ -185,9 +185,12 @@ class Reached:
 def faults_at(call: Call) -> Iterator[Fault]:
     """Enumerate the faults that a call can suffer.
 
-    Nobody can be in the way of a lock that is given up, and no signal; a byte cannot be halved.
+    Nobody can be in the way of a lock that is given up, and no signal; a byte cannot be halved; the close of a
+    connection does not fail.
     """
     for fault in faults(call.kind):
+        if call.kind is Kind.CLOSE and call.channel is not None and fault.error is not None:
+            continue
         if call.gives_up_a_lock and fault.error in TRANSIENT:
             continue
         if fault.how is How.SHORT and len(call.data or b"") < LEAST_TO_HALVE:

@@ -14,12 +14,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_ocap.sweeps import abi, tracee
-from pytest_ocap.sweeps.calls import Call, Recording
+from pytest_ocap.sweeps.calls import Call, Kind, Recording
 from pytest_ocap.sweeps.connections import Channels
 from pytest_ocap.sweeps.handlers import handlers
 from pytest_ocap.sweeps.injection import ERRORS, LEAST_TO_HALVE, Firing, How, Injection, Reached
 from pytest_ocap.sweeps.lives import Lives
 from pytest_ocap.sweeps.notify import Listener, Notification, libc
+from pytest_ocap.sweeps.overruling import overrule
 from pytest_ocap.sweeps.points import Namer
 from pytest_ocap.sweeps.scene import Event, NotSeenError, Scene
 from pytest_ocap.sweeps.tree import Tree
@@ -150,12 +151,15 @@ class Run:
         """Find the injection for this call."""
         for lasting in self._lasting:
             assert lasting.fault.error is not None
-            if draft.kind in ERRORS[lasting.fault.error]:
+            if draft.kind in ERRORS[lasting.fault.error] and not _cannot_fail(draft):
                 return lasting
         injection = self._armed.pop(point, None)
         if injection is None:
             return None
-        if (reason := injection.reason_against()) is not None:
+        reason = injection.reason_against()
+        if reason is None and injection.fault.how is How.ERRNO and _cannot_fail(draft):
+            reason = f"{injection.fault} cannot strike the close of a connection"
+        if reason is not None:
             self._missed[injection] = reason
             return None
         if injection.fault.how is How.SHORT and (
@@ -180,6 +184,8 @@ class Run:
                 self._stopped[event.thread] = number
                 libc.tgkill(event.process.pid, event.thread, signal.SIGSTOP)
                 event.listener.restart(event.identity)
+            case How.ERRNO if draft.kind is Kind.CLOSE:
+                self._close(event, draft, number, injection)
             case How.ERRNO:
                 assert fault.error is not None
                 self._finish(event, draft, number, -fault.error)
@@ -190,6 +196,21 @@ class Run:
                 self._make(event, draft, number)
             case How.SLOW:
                 self._later(fault.seconds, lambda: self._make(event, draft, number))
+
+    def _close(self, event: Event, draft: Draft, number: int, injection: Injection) -> None:
+        """Have a descriptor closed, and its process told that this failed."""
+        assert injection.fault.error is not None
+        result = -injection.fault.error
+        try:
+            overrule(event.listener, event.identity, event.thread, result)
+        except OSError as error:
+            del draft.fields["injected"]
+            if self._fired[injection].call == number:
+                del self._fired[injection]
+                self._missed[injection] = f"the result of a call that was made could not be overruled: {error}"
+            self._leave(event, draft, number, None)
+        else:
+            self._finish(event, draft, number, result)
 
     def _make(self, event: Event, draft: Draft, number: int, doom: Injection | None = None) -> None:
         """Make a call in its process's place, or let the kernel make it."""
@@ -256,3 +277,8 @@ class Run:
         self.tree.discover(process)
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
+
+
+def _cannot_fail(draft: Draft) -> bool:
+    """Say whether it is a call that does not fail, whatever others of its kind do: the close of a connection."""
+    return draft.kind is Kind.CLOSE and draft.fields.get("channel") is not None

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from pytest_ocap.clock import Clock
 from pytest_ocap.processes import TRACER
 from pytest_ocap.sweeps import abi, strace_lines
+from pytest_ocap.sweeps.calls import Kind
 from pytest_ocap.sweeps.injection import Fault, Firing, How, Injection, Reached
 from pytest_ocap.sweeps.points import all_kinds, points
 from pytest_ocap.sweeps.strace_reading import Reading
@@ -93,6 +94,8 @@ class Witness:
         """Say why strace cannot be told of a fault; see :class:`pytest_ocap.sweeps.means.Means`."""
         if injection.fault.persistent:
             return "strace cannot keep a lasting error to the calls in the home"
+        if injection.fault.how is How.ERRNO and injection.point.kind is Kind.CLOSE:
+            return "strace does not have a call made that it has fail, and Linux closes a descriptor all the same"
         reason = _CANNOT.get(injection.fault.how) or injection.reason_against()
         return reason or (None if injection.point in self._learned else _UNKNOWN)
 

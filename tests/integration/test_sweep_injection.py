@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -82,6 +83,61 @@ def test_a_lasting_error_strikes_every_later_call_that_can_fail_with_it(
     done = record(supervisor, home_in(short_tmp), STEPS, injection)
     assert done.output == said
     assert fired(done) == [injection]
+
+
+CLOSES = """
+server = socket.socket(socket.AF_UNIX)
+server.bind("s")
+server.listen()
+client = socket.socket(socket.AF_UNIX)
+client.connect("s")
+served, _ = server.accept()
+served.sendall(b"x")
+files = [os.open(name, os.O_CREAT | os.O_RDWR) for name in "abc"]
+for file in files:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    fcntl.lockf(file, fcntl.LOCK_EX)
+for file in files:
+    try:
+        os.close(file)
+    except OSError as error:
+        print(error.errno, end=" ", flush=True)
+    try:
+        os.fstat(file)
+    except OSError as error:
+        print(f"({error.errno})", end=" ", flush=True)
+if os.fork() == 0:
+    for file in (os.open(name, os.O_RDONLY) for name in "abc"):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    os._exit(0)
+assert os.wait()[1] == 0
+served.close()
+print(client.recv(9), client.recv(9))
+"""
+
+
+@pytest.mark.parametrize(
+    ("injection", "said", "results"),
+    [
+        ("w:close:a#1=EIO+", "5 (9) 5 (9) 5 (9) b'x' b''\n", [-errno.EIO] * 3),
+        ("w:close:b#1=EINTR", "(9) 4 (9) (9) b'x' b''\n", [-errno.EINTR]),
+    ],
+)
+def test_what_cannot_be_closed_without_an_error_is_closed_all_the_same_and_connections_know_no_such_error(
+    supervisor: Supervisor, short_tmp: Path, injection: str, said: str, results: list[int]
+) -> None:
+    done = record(supervisor, home_in(short_tmp), CLOSES, injection)
+    assert done.output == said
+    assert fired(done) == [injection]
+    assert [call.result for call in done.of(Kind.CLOSE) if call.injected] == results
+
+
+@pytest.mark.parametrize("error", ["EIO", "EINTR"])
+def test_an_error_is_no_fault_of_a_connection_s_close(supervisor: Supervisor, short_tmp: Path, error: str) -> None:
+    done = record(supervisor, home_in(short_tmp), CLOSES, f"w:close:s#1={error}")
+    assert done.output == "(9) (9) (9) b'x' b''\n"
+    assert [reason for _, reason in done.reached.missed] == [f"{error} cannot strike the close of a connection"]
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,11 @@ def test_a_write_of_one_byte_is_never_halved() -> None:
     assert {str(fault) for fault in longer - one} == {"short"}
 
 
+def test_the_close_of_a_connection_never_fails() -> None:
+    file, connection = (set(faults_at(call(Kind.CLOSE, channel=channel))) for channel in (None, 1))
+    assert {str(fault) for fault in file - connection} == {"EIO", "EIO+", "EINTR"}
+
+
 def call(kind: Kind, **more: Any) -> Call:
     return Call(number=0, process="0", pid=1, thread=1, name="", kind=kind, began=0.0, **more)
 
