@@ -63,9 +63,10 @@ def disown(store: Store, router: Router, number: int) -> None:
     """Take an object from an exporter that has forgotten it, and answer what waits for it so, inside a unit."""
     store.garbage.disown(number)
     for delivery in store.deliveries.sent_to(number):
-        store.deliveries.delete(delivery.id)
+        router.drop(delivery)
         if delivery.result is not None:
             router.resolve(delivery.result, rejection(abandoned(number)))
+    router.collect()
 
 
 def abandoned(number: int) -> NotFoundError:

@@ -227,9 +227,16 @@ class Router:
             message.target, Call(message.method, message.body, slots, message.result)
         )
         if destination is None:
-            self._store.deliveries.delete(message.id)
+            self.drop(message)
         else:
             self._store.deliveries.retarget(message.id, *destination)
+
+    def drop(self, delivery: DeliveryRecord) -> None:
+        """Remove a delivery that nobody is given; a promise that only it mentioned goes at the next ``collect``."""
+        for slot in self._store.deliveries.slots(delivery.id):
+            if slot.kind == "promise":
+                self.retired(slot.number)
+        self._store.deliveries.delete(delivery.id)
 
     def _settlement_of(self, number: int) -> Settlement:
         promise = self._store.promises.get(number)

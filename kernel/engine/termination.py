@@ -123,7 +123,7 @@ class Termination:
         owned = self._store.references.owned_by(vat.id)
         baggage = len(self._store.baggage.all(vat.id))
         for delivery in waiting:
-            self._store.deliveries.delete(delivery.id)
+            self._router.drop(delivery)
         # The vat goes first, so that nothing that its promises' rejection sets off comes back to it.
         self._store.vats.delete(vat.id)
         rejected = decided + [delivery.result for delivery in waiting if delivery.result is not None]

@@ -307,7 +307,7 @@ class Vats:
         try:
             with self._batch.unit():
                 if delivery is not None:
-                    self._store.deliveries.delete(delivery.id)
+                    self._router.drop(delivery)
                     if delivery.result is not None:
                         self._router.resolve(delivery.result, rejection(error))
                 self._incarnations.end(process.vat_id)
