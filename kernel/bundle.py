@@ -16,7 +16,6 @@ from kernel.records import Record
 from kernel.strict_json import load_strictly
 
 TYPE_CHECKING = False
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any

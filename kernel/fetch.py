@@ -26,7 +26,6 @@ from kernel.fetch_url import resolve_bundle_path
 from kernel.records import Record
 
 TYPE_CHECKING = False
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 

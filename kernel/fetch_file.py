@@ -22,7 +22,6 @@ from kernel.errors import (
 from kernel.records import Record
 
 TYPE_CHECKING = False
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kernel.errors import OcapError
 

@@ -73,11 +73,6 @@ class Garbage:
         )
         return [(row[0], row[1]) for row in rows]
 
-    def is_held(self, number: int) -> bool:
-        """Say whether something holds an object."""
-        row = self._connection.execute(f"SELECT 1 FROM objects o WHERE o.id = ? AND {HELD}", (number,)).fetchone()
-        return row is not None
-
     def recognizers(self, number: int) -> list[int]:
         """Give the vats whose c-lists name an object."""
         return [row[0] for row in self._connection.execute("SELECT vat_id FROM clist WHERE object = ?", (number,))]

@@ -1,6 +1,6 @@
 """The slots of stored CapData: which objects and promises a body mentions, one row a slot.
 
-Three tables have the same shape, each keyed by the record that holds the body.  Slots are rows, so that the store can
+Four tables have the same shape, each keyed by the record that holds the body.  Slots are rows, so that the store can
 say at any time what still refers to an object or a promise.
 """
 
